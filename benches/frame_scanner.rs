@@ -1,0 +1,4 @@
+//! Measures the frame scanner.
+fn main() {
+    divan::main();
+}

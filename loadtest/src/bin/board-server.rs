@@ -1,0 +1,2 @@
+//! The `board-server` binary.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The `handover-loadtest` binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Starts the processes that the end-to-end tests need.
