@@ -1,0 +1,79 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Carries the live WebSocket sessions of stateful servers from one release to the next.
+#[derive(Debug, Parser)]
+#[command(name = "handover", version, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the binary can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway until SIGTERM or SIGINT
+    Serve(ServeArgs),
+    /// Look at a configuration without running it
+    Config {
+        /// What to look at.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+/// Arguments of `handover serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "HANDOVER_CONFIG")]
+    pub config: PathBuf,
+    /// How log lines look
+    #[arg(long, value_name = "FORMAT", env = "HANDOVER_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// What is logged, as `level` or `target=level,…`
+    #[arg(long, value_name = "FILTER", env = "HANDOVER_LOG", default_value = "info")]
+    pub log: String,
+}
+
+/// What can be done with a configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Report every fault of a configuration at once, with line and key
+    ///
+    /// Exits with 0 where the gateway would start with it, also if there are warnings, and with 1 where it would not.
+    Check(CheckArgs),
+}
+
+/// Arguments of `handover config check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "HANDOVER_CONFIG")]
+    pub config: PathBuf,
+    /// Text for people, or one JSON object for machines
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
+}
+
+/// How a report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}

@@ -1,0 +1,116 @@
+//! The configuration: one TOML file, read once, checked whole, typed from there on.
+//!
+//! Whoever takes a [`Config`] needs to check nothing again. What is wrong with a file is reported all at once, each
+//! fault with its place, its key, its value and the way out; only a syntax error of TOML stops before that.
+
+mod board_source;
+mod command;
+pub mod limits;
+mod path_pattern;
+pub mod route;
+mod server;
+mod settle_hook;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use handover_protocol::{BoardId, ReleaseName};
+
+pub use board_source::{BoardIdFault, BoardSource};
+pub use command::{CommandFault, CommandTemplate};
+pub use limits::Limits;
+pub use path_pattern::{PathPattern, PathPatternFault};
+pub use route::{Greeting, Replay, Route, RouteMode};
+pub use server::{Control, ControlToken, ControlTokenFault, ServerConfig, ServerUrl, ServerUrlFault};
+pub use settle_hook::SettleHook;
+
+/// Everything that an operator has said.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the gateway listens.
+    pub listen: Listen,
+    /// Where placements live.
+    pub registry: RegistryConfig,
+    /// Which release takes new boards.
+    pub releases: Releases,
+    /// The board servers, in the order of the file; names and URLs are unique.
+    pub servers: Vec<ServerConfig>,
+    /// The routes, in the order of the file: the first that matches a request takes it.
+    pub routes: Vec<Arc<Route>>,
+    /// Bounds that are not a route's.
+    pub limits: Limits,
+    /// How the gateway ends.
+    pub shutdown: Shutdown,
+    /// What `/metrics` shows beyond the usual.
+    pub metrics: MetricsConfig,
+}
+
+impl Config {
+    /// Returns the first route that takes a request, and the board that it names.
+    pub fn route_of(&self, parts: &http::request::Parts) -> Option<(&Arc<Route>, Result<BoardId, BoardIdFault>)> {
+        self.routes
+            .iter()
+            .find_map(|route| route.board_of(parts).map(|board| (route, board)))
+    }
+}
+
+/// Where the gateway listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// Addresses for clients; at least one.
+    pub traffic: Vec<SocketAddr>,
+    /// The address of the admin API, `/metrics`, `/livez` and `/readyz`; on the loopback interface.
+    pub admin: SocketAddr,
+}
+
+/// Where placements live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryConfig {
+    /// The embedded registry's file, resolved against the configuration's folder.
+    pub file: PathBuf,
+}
+
+/// Which release takes new boards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Releases {
+    /// First placements go to servers of this release.
+    pub current: ReleaseName,
+}
+
+/// How the gateway ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shutdown {
+    /// From SIGTERM until what is still open is cut.
+    pub grace: Duration,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { grace: SHUTDOWN_GRACE }
+    }
+}
+
+/// What `/metrics` shows beyond the usual.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// A second name for the open boards per server, labelled `instance`, for dashboards that know it by that name;
+    /// none where it is empty in the file.
+    pub open_boards_alias: Option<Arc<str>>,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self {
+            open_boards_alias: Some(OPEN_BOARDS_ALIAS.into()),
+        }
+    }
+}
+
+/// Half of what Kubernetes and systemd installations commonly give a process before SIGKILL (30 s): closes are spread
+/// over it, and time is left for clients that answer late.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
+
+/// The series that the dashboards which this gateway was made for already read.
+pub const OPEN_BOARDS_ALIAS: &str = "rtb_spaces_count";
