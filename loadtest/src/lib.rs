@@ -1,3 +1,5 @@
 //! The load test.
 
 pub mod ledger;
+pub mod lying_relay;
+pub mod user;

@@ -1,5 +1,7 @@
 //! The ledger itself, against histories of which every fault is known because it was put there.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use handover_loadtest::ledger::{Evidence, Finding, Repeat, Runs, SocketTestimony, Stored, Testimony, UserName, judge};

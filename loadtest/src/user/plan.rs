@@ -1,0 +1,115 @@
+//! What a virtual user is told to do.
+
+use std::time::Duration;
+
+use handover_protocol::id::BoardId;
+use serde::Serialize;
+
+use crate::ledger::UserName;
+
+use super::clock::Micros;
+use super::stroke::Stroke;
+
+/// Who a user is, where it draws and how often.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Host and port of the gateway (or of a server).
+    pub authority: String,
+    /// Where it draws.
+    pub board: BoardId,
+    /// Its place among the virtual users; decides what it draws.
+    pub number: u64,
+    /// Mean time between two changes.
+    pub interval: Duration,
+    /// What it does with unacknowledged changes when it comes back.
+    pub resend: Resend,
+    /// Bytes of filler in each change.
+    pub pad_bytes: usize,
+    /// Stands before the number in the names of this run's users.
+    pub prefix: String,
+}
+
+/// What a user does with unacknowledged changes when it comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resend {
+    /// Nothing: each change is sent once, so that a lost one stays lost.
+    Never,
+    /// Sends again what was not acknowledged, and only that.
+    Unacknowledged,
+}
+
+/// What all users are doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// They connect.
+    Gather,
+    /// They draw; the plan of each counts from here.
+    Draw {
+        /// The start.
+        since: Micros,
+    },
+    /// They draw no more and wait for what is under way.
+    Settle,
+    /// They close and go home.
+    Leave,
+}
+
+#[derive(Serialize)]
+struct Hello<'a> {
+    r#type: &'static str,
+    user: &'a str,
+}
+
+#[derive(Serialize)]
+struct Draw<'a> {
+    r#type: &'static str,
+    seq: u64,
+    color: &'static str,
+    points: &'a [[f64; 2]],
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pad: &'a str,
+}
+
+impl Plan {
+    /// Returns the user's name.
+    pub fn user(&self) -> UserName {
+        UserName::new(&format!("{}{}", self.prefix, self.number))
+    }
+
+    /// Returns the path and query of the user's WebSocket.
+    pub(super) fn path(&self) -> String {
+        format!("/boards/{}/ws?user={}", self.board.to_url_segment(), self.user())
+    }
+
+    /// Writes the first message of a connection.
+    pub(super) fn hello(&self) -> String {
+        let user = self.user();
+        let hello = Hello {
+            r#type: "hello",
+            user: user.as_str(),
+        };
+        serde_json::to_string(&hello).expect("names and numbers always serialize")
+    }
+
+    /// Writes the message of the change `seq`.
+    pub(super) fn draw(&self, seq: u64) -> String {
+        let stroke = Stroke::of(self.number, seq);
+        let draw = Draw {
+            r#type: "draw",
+            seq,
+            color: stroke.color,
+            points: &stroke.points,
+            pad: &"x".repeat(self.pad_bytes),
+        };
+        serde_json::to_string(&draw).expect("names and numbers always serialize")
+    }
+}
+
+/// Reads whether some content is what the author of that name sent as change `seq`; of authors who are no virtual
+/// users of the run nobody knows, so theirs is.
+pub fn is_intact(prefix: &str, author: &str, seq: u64, color: &str, points: &[[f64; 2]]) -> bool {
+    match author.strip_prefix(prefix).and_then(|number| number.parse().ok()) {
+        Some(number) => Stroke::is_of(number, seq, color, points),
+        None => true,
+    }
+}

@@ -1,0 +1,346 @@
+//! A virtual user: connects, draws by plan, remembers everything, and comes back when it is told to.
+//!
+//! ```text
+//! connect ─▶ hello ─▶ welcomed ─▶ draw … ─▶ told or cut ─▶ connect
+//! ```
+//!
+//! The plan is an open loop: a change is due at its time whether or not the last one was answered, or anybody listens.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::ledger::{SocketTestimony, UserName};
+
+use super::clock::{Clock, Micros};
+use super::connection::Connection;
+use super::heard::Heard;
+use super::plan::{Plan, Resend, Stage, is_intact};
+use super::progress::Progress;
+use super::record::{Change, Record, SocketEnd, SocketRecord};
+
+/// One user and its task.
+pub(super) struct VirtualUser {
+    plan: Plan,
+    clock: Clock,
+    stage: watch::Receiver<Stage>,
+    progress: Arc<Progress>,
+    record: Record,
+    /// Numbers that are due and were not yet given to the present socket.
+    waiting: VecDeque<u64>,
+    /// Numbers that were given to a socket and not acknowledged, ascending.
+    unanswered: VecDeque<u64>,
+    next_due: Option<Micros>,
+    rng: SmallRng,
+}
+
+/// How a conversation over one socket ended.
+enum Departure {
+    /// The user is to come back.
+    Again,
+    /// Everybody leaves.
+    Home,
+}
+
+impl VirtualUser {
+    pub(super) fn new(plan: Plan, clock: Clock, stage: watch::Receiver<Stage>, progress: Arc<Progress>) -> Self {
+        Self {
+            record: Record::new(plan.board.clone(), plan.user()),
+            rng: SmallRng::seed_from_u64(plan.number),
+            plan,
+            clock,
+            stage,
+            progress,
+            waiting: VecDeque::new(),
+            unanswered: VecDeque::new(),
+            next_due: None,
+        }
+    }
+
+    /// Lives until everybody is told to leave, and gives back what it remembers.
+    pub(super) async fn run(mut self) -> Record {
+        while let Some(connection) = self.connect().await {
+            let departure = self.converse(connection).await;
+            match departure {
+                Departure::Again => {
+                    self.progress.reconnects.fetch_add(1, Relaxed);
+                }
+                Departure::Home => break,
+            }
+        }
+        self.record
+    }
+
+    /// Connects, at once and then with growing pauses; `None` when everybody leaves.
+    async fn connect(&mut self) -> Option<Connection> {
+        let path = self.plan.path();
+        let mut pause = BACKOFF_MIN;
+        loop {
+            if *self.stage.borrow() == Stage::Leave {
+                return None;
+            }
+            let begun = self.clock.now();
+            let attempt = timeout(CONNECT_TIMEOUT, Connection::open(&self.plan.authority, &path));
+            match attempt.await {
+                Ok(Ok(connection)) => {
+                    self.record.sockets.push(SocketRecord {
+                        begun,
+                        ..SocketRecord::default()
+                    });
+                    return Some(connection);
+                }
+                Ok(Err(error)) => self.progress.note_refusal(&error),
+                Err(_elapsed) => {}
+            }
+            self.record.refusals += 1;
+            self.plan_until(self.clock.now());
+            sleep(pause.mul_f64(self.rng.random_range(0.5..1.0))).await;
+            pause = (pause * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    /// Says hello, and then draws and listens until the socket ends.
+    async fn converse(&mut self, mut connection: Connection) -> Departure {
+        connection.queue(self.plan.hello());
+        let welcome_deadline = Instant::now() + WELCOME_TIMEOUT;
+        let mut is_welcomed = false;
+        let departure = loop {
+            let wake = self.wake_time(is_welcomed, welcome_deadline);
+            tokio::select! {
+                message = connection.next() => match self.take(message) {
+                    Heed::Go(end) => {
+                        self.end_socket(&mut connection, end).await;
+                        break Departure::Again;
+                    }
+                    Heed::Welcomed => {
+                        is_welcomed = true;
+                        self.requeue();
+                    }
+                    Heed::Stay => {}
+                },
+                () = sleep_until(wake) => {
+                    if !is_welcomed && Instant::now() >= welcome_deadline {
+                        self.end_socket(&mut connection, SocketEnd::Broken).await;
+                        break Departure::Again;
+                    }
+                }
+                changed = self.stage.changed() => {
+                    if changed.is_err() || *self.stage.borrow() == Stage::Leave {
+                        self.record.is_served = is_welcomed;
+                        self.end_socket(&mut connection, SocketEnd::Left).await;
+                        break Departure::Home;
+                    }
+                }
+            }
+            self.plan_until(self.clock.now());
+            if is_welcomed {
+                self.send_waiting(&mut connection);
+            }
+        };
+        if is_welcomed {
+            self.progress.served.fetch_sub(1, Relaxed);
+        }
+        departure
+    }
+
+    /// When to look up: at the next change, or while the welcome is missing at its deadline.
+    fn wake_time(&self, is_welcomed: bool, welcome_deadline: Instant) -> Instant {
+        let due = self.next_due.map(|due| self.clock.moment(due));
+        match (is_welcomed, due) {
+            (true, Some(due)) => due,
+            (true, None) => Instant::now() + IDLE_TICK,
+            (false, _) => welcome_deadline,
+        }
+    }
+
+    /// Puts every change that is due by now among those that wait.
+    fn plan_until(&mut self, now: Micros) {
+        let Stage::Draw { since } = *self.stage.borrow() else {
+            self.next_due = None;
+            return;
+        };
+        let interval = self.plan.interval.as_micros() as f64;
+        // A phase of its own for each user, and uneven steps, so that no two stay in time with each other or the moves.
+        let mut due = match self.next_due {
+            Some(due) => due,
+            None => since + (interval * self.rng.random_range(0.0..1.0)) as Micros,
+        };
+        while due <= now {
+            self.record.changes.push(Change::due(due));
+            self.waiting.push_back(self.record.changes.len() as u64);
+            due += (interval * self.rng.random_range(0.5..1.5)).max(1.0) as Micros;
+        }
+        self.next_due = Some(due);
+    }
+
+    /// On a new socket what was not acknowledged comes first, where the user sends again at all.
+    fn requeue(&mut self) {
+        match self.plan.resend {
+            Resend::Never => {}
+            Resend::Unacknowledged => {
+                while let Some(seq) = self.unanswered.pop_back() {
+                    self.waiting.push_front(seq);
+                }
+            }
+        }
+    }
+
+    fn send_waiting(&mut self, connection: &mut Connection) {
+        while let Some(seq) = self.waiting.pop_front() {
+            connection.queue(self.plan.draw(seq));
+            let change = &mut self.record.changes[seq as usize - 1];
+            if change.sent().is_none() {
+                change.note_sent(self.clock.now());
+                self.progress.sent.fetch_add(1, Relaxed);
+            } else {
+                *self.record.resent.entry(seq).or_default() += 1;
+                self.progress.resent.fetch_add(1, Relaxed);
+            }
+            self.unanswered.push_back(seq);
+        }
+    }
+
+    fn take(&mut self, message: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>) -> Heed {
+        match message {
+            Some(Ok(Message::Text(text))) => self.hear(&text),
+            Some(Ok(Message::Close(frame))) => {
+                // 1005: the frame carried no code (RFC 6455 section 7.4.1).
+                Heed::Go(SocketEnd::Closed(frame.map_or(1005, |frame| frame.code.into())))
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Heed::Stay,
+            Some(Ok(Message::Binary(_))) => self.note_garbled(),
+            Some(Err(_)) | None => Heed::Go(SocketEnd::Broken),
+        }
+    }
+
+    fn hear(&mut self, text: &str) -> Heed {
+        let Ok(heard) = serde_json::from_str::<Heard<'_>>(text) else {
+            return self.note_garbled();
+        };
+        match (heard.kind.as_ref(), heard.seq, &heard.user) {
+            ("drawn", Some(seq), Some(author)) => {
+                self.note_drawn(author, seq, &heard);
+                Heed::Stay
+            }
+            ("saved", Some(seq), _) => {
+                self.note_acked(seq);
+                Heed::Stay
+            }
+            ("welcome", _, _) => self.note_welcome(&heard),
+            ("joined" | "left", _, Some(_)) => Heed::Stay,
+            ("reconnect", _, _) => Heed::Go(SocketEnd::Commanded),
+            _ => self.note_garbled(),
+        }
+    }
+
+    fn note_garbled(&mut self) -> Heed {
+        self.socket().seen.garbled += 1;
+        self.progress.garbled.fetch_add(1, Relaxed);
+        Heed::Stay
+    }
+
+    fn note_welcome(&mut self, heard: &Heard<'_>) -> Heed {
+        let now = self.clock.now();
+        let server = heard.server.as_deref().map(Box::from);
+        let revision = heard.revision.unwrap_or(0);
+        let socket = self.socket();
+        if socket.welcomed.is_some() {
+            socket.seen.welcomes_again += 1;
+            return Heed::Stay;
+        }
+        socket.welcomed = Some(now);
+        socket.server = server;
+        socket.seen.welcomed_at = Some(revision);
+        for change in heard.changes.iter().flatten() {
+            SocketTestimony::of_author(&mut socket.seen.listed, &change.user).push(change.seq);
+        }
+        self.progress.served.fetch_add(1, Relaxed);
+        Heed::Welcomed
+    }
+
+    fn note_drawn(&mut self, author: &str, seq: u64, heard: &Heard<'_>) {
+        let color = heard.color.as_deref().unwrap_or_default();
+        let points = heard.points.as_deref().unwrap_or_default();
+        let is_intact = is_intact(&self.plan.prefix, author, seq, color, points);
+        let seen = &mut self.socket().seen;
+        SocketTestimony::of_author(&mut seen.drawn, author).push(seq);
+        if !is_intact {
+            seen.altered.push((UserName::new(author), seq));
+        }
+        self.progress.seen.fetch_add(1, Relaxed);
+    }
+
+    fn note_acked(&mut self, seq: u64) {
+        let now = self.clock.now();
+        let socket = self.socket();
+        socket.seen.acked.push(seq);
+        socket.first_ack = socket.first_ack.or(Some(now));
+        socket.last_ack = Some(now);
+        let change = seq
+            .checked_sub(1)
+            .and_then(|place| self.record.changes.get_mut(place as usize));
+        if let Some(change) = change {
+            if change.acked().is_none() {
+                self.progress.acked.fetch_add(1, Relaxed);
+            }
+            change.note_acked(now);
+        }
+        if let Ok(place) = self.unanswered.binary_search(&seq) {
+            self.unanswered.remove(place);
+        }
+    }
+
+    /// Ends the socket as its end asks for, and listens to the last answers where there may be some.
+    async fn end_socket(&mut self, connection: &mut Connection, end: SocketEnd) {
+        let now = self.clock.now();
+        let socket = self.socket();
+        socket.told = Some(now);
+        socket.end = Some(end);
+        match end {
+            SocketEnd::Closed(_) => {
+                let _ = timeout(FLUSH_TIMEOUT, connection.flush()).await;
+            }
+            SocketEnd::Broken => {}
+            SocketEnd::Commanded | SocketEnd::Left => {
+                let goodbye = async {
+                    connection.close().await;
+                    while let Some(Ok(message)) = connection.next().await {
+                        self.take(Some(Ok(message)));
+                    }
+                };
+                let _ = timeout(GOODBYE_TIMEOUT, goodbye).await;
+            }
+        }
+    }
+
+    fn socket(&mut self) -> &mut SocketRecord {
+        self.record
+            .sockets
+            .last_mut()
+            .expect("a socket is recorded before anything is read from it")
+    }
+}
+
+/// What a message asks of the user.
+enum Heed {
+    Stay,
+    Welcomed,
+    Go(SocketEnd),
+}
+
+/// The first pause after a refusal; a user comes back at once where it is let in.
+const BACKOFF_MIN: Duration = Duration::from_millis(5);
+const BACKOFF_MAX: Duration = Duration::from_millis(250);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long answers are waited for after the user's own Close.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+const IDLE_TICK: Duration = Duration::from_secs(3600);
