@@ -1,0 +1,188 @@
+//! One HTTP/1.1 connection to a board server, and the body that keeps it going.
+
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::ServerUrl;
+
+/// Opens a TCP connection to a server.
+///
+/// # Errors
+/// When there is none by the deadline; nothing was sent then.
+pub async fn connect(url: &ServerUrl, deadline: Instant) -> Result<TcpStream, ConnectError> {
+    let stream = timeout_at(deadline, TcpStream::connect((url.host(), url.port())))
+        .await
+        .map_err(|_| ConnectError::Timeout)?
+        .map_err(ConnectError::Io)?;
+    tune(&stream).map_err(ConnectError::Io)?;
+    Ok(stream)
+}
+
+/// Has small frames leave at once and a dead peer noticed, on a socket of either side.
+///
+/// # Errors
+/// When the kernel refuses an option: the socket is closed already.
+pub fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_TIME)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_RETRIES);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+/// Sends one request over a connection of its own and waits for the head of the answer.
+///
+/// Dropping the future closes the connection.
+///
+/// # Errors
+/// When the connection breaks or the deadline passes; the server may have seen the request.
+pub async fn exchange<B>(
+    stream: TcpStream,
+    request: Request<B>,
+    deadline: Instant,
+) -> Result<(Response<Incoming>, Connection), ExchangeError>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(READ_BYTES_MAX)
+        .max_headers(HEADER_COUNT_MAX)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(ExchangeError::Broken)?;
+    let mut connection = Connection {
+        driver: Some(Box::pin(connection.with_upgrades())),
+    };
+    let mut answer = pin!(sender.send_request(request));
+    let head = std::future::poll_fn(|context| {
+        // Without the connection being driven nothing is sent or read. Where it ends, the answer tells how.
+        let _ = connection.poll_drive(context);
+        answer.as_mut().poll(context)
+    });
+    let response = timeout_at(deadline, head)
+        .await
+        .map_err(|_| ExchangeError::Timeout)?
+        .map_err(ExchangeError::Broken)?;
+    Ok((response, connection))
+}
+
+/// The half of an HTTP connection that moves bytes; it stands still unless it is driven, and closes on drop.
+pub struct Connection {
+    driver: Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
+}
+
+impl Connection {
+    /// Takes the raw socket back after a 101, with what the server sent behind it.
+    ///
+    /// # Errors
+    /// When the connection broke meanwhile.
+    pub async fn into_raw(mut self, upgrade: OnUpgrade) -> Result<(TcpStream, Bytes), hyper::Error> {
+        // A 101 is the last that HTTP says, so the driver ends by itself.
+        std::future::poll_fn(|context| self.poll_drive(context)).await;
+        let parts = upgrade
+            .await?
+            .downcast::<TokioIo<TcpStream>>()
+            .expect("`exchange` made the connection over this very type");
+        Ok((parts.io.into_inner(), parts.read_buf))
+    }
+
+    fn poll_drive(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(driver) = &mut self.driver {
+            // An error reaches whoever waits for the answer or its body.
+            let _ = ready!(driver.as_mut().poll(context));
+            self.driver = None;
+        }
+        Poll::Ready(())
+    }
+}
+
+/// A server's answer, streamed; the connection goes on as long as somebody reads.
+pub struct ServerBody {
+    body: Incoming,
+    connection: Connection,
+}
+
+impl ServerBody {
+    /// Joins a body and the connection that it comes from.
+    pub fn new(body: Incoming, connection: Connection) -> Self {
+        Self { body, connection }
+    }
+}
+
+impl Body for ServerBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let _ = self.connection.poll_drive(context);
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl std::fmt::Debug for ServerBody {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "ServerBody({:?})", self.body.size_hint())
+    }
+}
+
+/// Says why there is no connection; nothing was sent, so another try is sound.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The server, or the way to it, refused.
+    #[error("no connection to the server: {0}")]
+    Io(#[source] io::Error),
+    /// Nobody answered.
+    #[error("no connection to the server in time")]
+    Timeout,
+}
+
+/// Says why there is no answer; the server may have seen the request.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// The connection ended, or what came was no HTTP.
+    #[error("the connection broke before the server's answer: {0}")]
+    Broken(#[source] hyper::Error),
+    /// The server kept silent.
+    #[error("the server did not answer in time")]
+    Timeout,
+}
+
+/// Idle for so long, a peer is asked whether it is there.
+const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
+/// Then again after this.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// Given up after so many; a dead peer is noticed within two minutes.
+const KEEPALIVE_RETRIES: u32 = 4;
+
+/// Servers set cookies freely; a head beyond this is no head.
+const READ_BYTES_MAX: usize = 64 * 1024;
+/// hyper's own default, written down because it is a limit.
+const HEADER_COUNT_MAX: usize = 100;

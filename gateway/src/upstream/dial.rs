@@ -1,0 +1,194 @@
+//! A WebSocket to a board server, opened with a client's own handshake.
+//!
+//! hyper speaks HTTP; once the handshake is answered with 101 the raw socket is taken back from it, with what the
+//! server said in the same breath. A 101 is checked before anybody relies on it (RFC 6455 section 4.1).
+
+use bytes::Bytes;
+use handover_protocol::contract::wire;
+use handover_protocol::{BoardId, Generation, ServerName, SessionId};
+use http::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, UPGRADE};
+use http::{HeaderMap, Response, StatusCode};
+use http_body_util::Empty;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use super::agreement::{Agreement, AgreementFault};
+use super::connection::{ConnectError, ExchangeError, ServerBody, connect, exchange};
+use super::handshake::{Asking, Handshake, Offer};
+use super::terms::Terms;
+use crate::config::ServerUrl;
+
+/// Whose dial it is, as the server is told.
+#[derive(Debug, Clone)]
+pub struct DialIds {
+    /// The board.
+    pub board: BoardId,
+    /// The term under which the server owns it.
+    pub generation: Generation,
+    /// The session.
+    pub session: SessionId,
+    /// On a switch: the server and the session that it comes from.
+    pub from: Option<(ServerName, SessionId)>,
+}
+
+/// By when a dial must have got how far.
+#[derive(Debug, Clone, Copy)]
+pub struct DialDeadlines {
+    /// The TCP connection.
+    pub connected: Instant,
+    /// The head of the server's answer.
+    pub answered: Instant,
+}
+
+impl DialDeadlines {
+    /// Sets one deadline for all of it.
+    pub fn at(deadline: Instant) -> Self {
+        Self {
+            connected: deadline,
+            answered: deadline,
+        }
+    }
+}
+
+/// A connection to a server that has become a WebSocket.
+#[derive(Debug)]
+pub struct Dialled {
+    /// The socket.
+    pub stream: TcpStream,
+    /// What the server sent behind its 101.
+    pub early: Bytes,
+    /// The headers of the 101, as they came.
+    pub headers: HeaderMap,
+    /// What was settled for the life of the socket.
+    pub agreement: Agreement,
+    /// What the server said of carrying the session over.
+    pub terms: Terms,
+}
+
+/// Opens a WebSocket to a server with a client's handshake.
+///
+/// Dropping the future closes the connection.
+///
+/// # Errors
+/// See [`DialError`]. After [`DialError::Refused`] the connection lives as long as the response's body.
+pub async fn dial(
+    url: &ServerUrl,
+    handshake: &Handshake,
+    ids: &DialIds,
+    asking: Asking<'_>,
+    deadlines: DialDeadlines,
+) -> Result<Dialled, DialError> {
+    let mut request = handshake.request(url, asking).map(|()| Empty::<Bytes>::new());
+    introduce(request.headers_mut(), ids);
+    let offer = Offer::of(request.headers());
+    let stream = connect(url, deadlines.connected).await?;
+    let (response, connection) = exchange(stream, request, deadlines.answered).await?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let response = response.map(|body| ServerBody::new(body, connection));
+        return Err(DialError::Refused(Box::new(response)));
+    }
+    check_upgrade(response.headers(), &handshake.accept())?;
+    let agreement = Agreement::of_answer(response.headers(), &offer).map_err(UpgradeFault::from)?;
+    let terms = Terms::parse(response.headers()).unwrap_or_else(|fault| {
+        tracing::warn!(server = url.authority(), %fault, "the session will not cross transparently");
+        Terms::cautious()
+    });
+    let headers = response.headers().clone();
+    let raw = connection.into_raw(hyper::upgrade::on(response));
+    let (stream, early) = timeout_at(deadlines.answered, raw)
+        .await
+        .map_err(|_| ExchangeError::Timeout)?
+        .map_err(ExchangeError::Broken)?;
+    Ok(Dialled {
+        stream,
+        early,
+        headers,
+        agreement,
+        terms,
+    })
+}
+
+/// Tells a server for which board and under which term it is talked to; of a client's headers none is left by now.
+pub fn introduce(headers: &mut HeaderMap, ids: &DialIds) {
+    set(headers, wire::BOARD_HEADER, &ids.board.to_url_segment());
+    set(headers, wire::GENERATION_HEADER, &ids.generation.to_string());
+    set(headers, wire::SESSION_HEADER, ids.session.as_str());
+    if let Some((server, session)) = &ids.from {
+        set(headers, wire::FROM_HEADER, &format!("{server}/{session}"));
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    let value = HeaderValue::from_str(value).expect("ids, numbers and URL segments are visible ASCII");
+    headers.insert(name, value);
+}
+
+/// Checks what RFC 6455 section 4.1 has a client check, but for subprotocol and extensions.
+fn check_upgrade(headers: &HeaderMap, accept: &str) -> Result<(), UpgradeFault> {
+    let mut tokens = tokens_of(headers, UPGRADE);
+    if !tokens
+        .next()
+        .is_some_and(|token| token.eq_ignore_ascii_case("websocket"))
+        || tokens.next().is_some()
+    {
+        return Err(UpgradeFault::Token);
+    }
+    if !tokens_of(headers, CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade")) {
+        return Err(UpgradeFault::Connection);
+    }
+    let mut accepts = headers.get_all(SEC_WEBSOCKET_ACCEPT).iter();
+    let is_ours = accepts
+        .next()
+        .is_some_and(|value| value.as_bytes().trim_ascii() == accept.as_bytes());
+    if !is_ours || accepts.next().is_some() {
+        return Err(UpgradeFault::Accept);
+    }
+    Ok(())
+}
+
+/// Returns the elements of a header that is a list of tokens (RFC 9110 section 5.6.1).
+pub(crate) fn tokens_of(headers: &HeaderMap, name: http::HeaderName) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(name).into_iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(','))
+        .map(str::trim)
+        .filter(|token| !token.is_empty())
+}
+
+/// Says why a dial came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// No connection: the server did not see the request, another try is sound.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// No answer: the server may have seen the request.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// The server said 101, and what else it said was wrong: the connection is closed.
+    #[error("the server's 101 is not to be trusted: {0}")]
+    BadUpgrade(#[from] UpgradeFault),
+    /// The server answered something else than 101; what it is, is for the client to see.
+    #[error("the server answered the handshake with {}", .0.status())]
+    Refused(Box<Response<ServerBody>>),
+}
+
+/// Says what is wrong with a server's 101 (RFC 6455 section 4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UpgradeFault {
+    /// `Upgrade` is absent or names something else.
+    #[error("it does not upgrade to websocket, or not only")]
+    Token,
+    /// `Connection` is absent or does not name the upgrade.
+    #[error("its Connection header does not name the upgrade")]
+    Connection,
+    /// `Sec-WebSocket-Accept` is absent, doubled or belongs to another key.
+    #[error("its accept value does not belong to the key")]
+    Accept,
+    /// Subprotocol or extensions were not offered.
+    #[error(transparent)]
+    Agreement(#[from] AgreementFault),
+}
+
+#[cfg(test)]
+mod tests;
