@@ -1,1 +1,34 @@
-//! Starts the processes that the end-to-end tests need.
+//! Starts and torments the processes that the end-to-end tests need.
+//!
+//! Everything here is real: real processes, real sockets, a real PostgreSQL. A fixture owns what it starts and kills
+//! it on drop; a test binary that is killed itself takes its children along. What a process printed goes to a file
+//! and is shown when its test fails.
+//!
+//! ```text
+//!   User ──▶ traffic Meddler? ──▶ Gateway ──▶ traffic Meddler? ──▶ BoardServer ──▶ Database
+//!                                    └──────▶ control Meddler? ──────▶┘
+//! ```
+
+mod admin;
+mod binaries;
+mod board_server;
+mod eventually;
+mod gateway;
+mod matrix;
+mod meddler;
+mod port;
+mod postgres;
+mod process;
+mod user;
+
+pub use admin::{Admin, AdminError, Metrics};
+pub use binaries::{binary, workspace};
+pub use board_server::{BoardServer, BoardServerBuilder, Program};
+pub use eventually::{eventually, eventually_some};
+pub use gateway::{Gateway, GatewayBuilder, Route};
+pub use matrix::{Scope, matrix};
+pub use meddler::{Call, ControlMeddler, Hook, Seen, TrafficMeddler, Trick};
+pub use port::free_port;
+pub use postgres::{Database, SavedChange};
+pub use process::Process;
+pub use user::{Heard, User, UserError};

@@ -1,0 +1,195 @@
+//! A gateway process and its configuration.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::admin::Admin;
+use crate::binaries::binary;
+use crate::board_server::BoardServer;
+use crate::eventually::eventually;
+use crate::port::free_port;
+use crate::process::Process;
+
+/// A running gateway: its process, its configuration and its registry's file.
+#[derive(Debug)]
+pub struct Gateway {
+    process: Process,
+    traffic: SocketAddr,
+    admin: Admin,
+    directory: TempDir,
+}
+
+/// How a gateway is configured.
+#[derive(Debug, Clone)]
+pub struct GatewayBuilder {
+    current_release: String,
+    servers: String,
+    routes: String,
+    more: String,
+}
+
+/// One `[[routes]]` table, written as an operator would.
+#[derive(Debug, Clone)]
+pub struct Route {
+    keys: Vec<(String, String)>,
+}
+
+impl Gateway {
+    /// Describes a gateway whose newcomers go to `current_release`.
+    pub fn builder(current_release: &str) -> GatewayBuilder {
+        GatewayBuilder {
+            current_release: current_release.to_owned(),
+            servers: String::new(),
+            routes: String::new(),
+            more: String::new(),
+        }
+    }
+
+    /// Returns where users connect.
+    pub fn traffic(&self) -> SocketAddr {
+        self.traffic
+    }
+
+    /// Returns a client of the admin API.
+    pub fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    /// Returns the process, to be stopped or killed.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Returns the directory of the configuration and the registry.
+    pub fn directory(&self) -> PathBuf {
+        self.directory.path().to_owned()
+    }
+
+    /// Starts the gateway again on the same registry and the same ports, after its process was killed.
+    ///
+    /// # Panics
+    /// When it is not ready within 20 s.
+    pub async fn restart(&mut self) {
+        self.process.kill();
+        self.process = launch(&self.directory);
+        self.ready().await;
+    }
+
+    async fn ready(&self) {
+        eventually("the gateway is ready", Duration::from_secs(20), || async {
+            assert!(
+                self.process.is_running(),
+                "the gateway ended at its start:\n{}",
+                self.process.tail()
+            );
+            self.admin.answers("/readyz").await
+        })
+        .await;
+    }
+}
+
+impl GatewayBuilder {
+    /// Adds a server at its own addresses.
+    #[must_use]
+    pub fn server(self, server: &BoardServer) -> Self {
+        self.server_behind(server, server.traffic(), server.control())
+    }
+
+    /// Adds a server of which the gateway knows other addresses: those of meddlers.
+    #[must_use]
+    pub fn server_behind(mut self, server: &BoardServer, traffic: SocketAddr, control: Option<SocketAddr>) -> Self {
+        let table = &mut self.servers;
+        let (name, release) = (server.name(), server.release());
+        let _ = write!(
+            table,
+            "\n[[servers]]\nname = \"{name}\"\nrelease = \"{release}\"\nurl = \"http://{traffic}\"\n"
+        );
+        if let Some(control) = control {
+            let token = server.token_file();
+            let _ = writeln!(table, "control_url = \"http://{control}\"");
+            let _ = writeln!(table, "control_token_file = \"{}\"", token.display());
+        }
+        self
+    }
+
+    /// Adds a route.
+    #[must_use]
+    pub fn route(mut self, route: &Route) -> Self {
+        self.routes.push_str("\n[[routes]]\n");
+        for (key, value) in &route.keys {
+            let _ = writeln!(self.routes, "{key} = {value}");
+        }
+        self
+    }
+
+    /// Adds TOML as it is, behind all else: whole tables.
+    #[must_use]
+    pub fn toml(mut self, tables: &str) -> Self {
+        self.more.push_str(tables);
+        self
+    }
+
+    /// Returns the file that the gateway would read.
+    pub fn file(&self, traffic: SocketAddr, admin: SocketAddr) -> String {
+        let Self {
+            current_release,
+            servers,
+            routes,
+            more,
+        } = self;
+        format!(
+            "[listen]\ntraffic = [\"{traffic}\"]\nadmin = \"{admin}\"\n\n[registry]\nfile = \"handover.db\"\n\n\
+             [releases]\ncurrent = \"{current_release}\"\n{servers}{routes}\n{more}"
+        )
+    }
+
+    /// Writes the configuration, starts the gateway and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it is not ready within 20 s; the message has what it printed.
+    pub async fn start(self) -> Gateway {
+        let directory = tempfile::tempdir().expect("there is room for a temporary directory");
+        let traffic = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let file = directory.path().join("handover.toml");
+        std::fs::write(file, self.file(traffic, admin)).expect("the directory was just made");
+        let gateway = Gateway {
+            process: launch(&directory),
+            traffic,
+            admin: Admin::new(admin),
+            directory,
+        };
+        gateway.ready().await;
+        gateway
+    }
+}
+
+impl Route {
+    /// The whiteboard's route: `/boards/{board}/ws`, with everything else left to its default.
+    pub fn whiteboard() -> Self {
+        Self { keys: Vec::new() }
+            .with("name", "\"boards\"")
+            .with("board", "{ path = \"/boards/{board}/ws\" }")
+    }
+
+    /// Sets a key to a TOML value, in the place of what it had.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.keys.retain(|(known, _)| known != key);
+        self.keys.push((key.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+fn launch(directory: &TempDir) -> Process {
+    let mut command = Command::new(binary("handover"));
+    command.args(["serve", "--config", "handover.toml"]);
+    command.env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".into()));
+    command.current_dir(directory.path());
+    Process::start("gateway", &command)
+}
