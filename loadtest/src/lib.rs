@@ -3,3 +3,4 @@
 pub mod ledger;
 pub mod lying_relay;
 pub mod user;
+pub mod wire;
