@@ -1,8 +1,12 @@
 //! The command line.
 
+use std::io::Write;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Config, Report};
 
 /// Carries the live WebSocket sessions of stateful servers from one release to the next.
 #[derive(Debug, Parser)]
@@ -58,6 +62,25 @@ pub struct CheckArgs {
     /// Text for people, or one JSON object for machines
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub output: Output,
+}
+
+impl CheckArgs {
+    /// Reads the configuration and prints what is wrong with it; fails where the gateway would not start.
+    pub fn run(&self) -> ExitCode {
+        let outcome = Config::load(&self.config);
+        let report = Report::of(&self.config, &outcome);
+        let text = match self.output {
+            Output::Text => report.to_text(),
+            Output::Json => report.to_json(),
+        };
+        // Whoever closed the pipe has read enough; the exit code still tells.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+        if report.is_usable() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// How a report is printed.

@@ -2,6 +2,4 @@
 
 pub mod cli;
 pub mod config;
-pub mod registry;
-pub mod telemetry;
 pub mod upstream;

@@ -2,6 +2,4 @@
 
 pub mod ledger;
 pub mod lying_relay;
-pub mod report;
 pub mod user;
-pub mod wire;

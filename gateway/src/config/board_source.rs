@@ -58,7 +58,7 @@ impl BoardSource {
     }
 
     /// Reads whether every request that names a board for `other` is taken by this source as well.
-    pub fn covers(&self, other: &Self) -> bool {
+    pub(super) fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Path(mine), _) => other.path().is_some_and(|theirs| mine.covers(theirs)),
             (Self::Query { path, name: mine }, Self::Query { name: theirs, .. })

@@ -5,23 +5,30 @@
 
 mod board_source;
 mod command;
+mod finding;
 pub mod limits;
 mod path_pattern;
+mod read;
+mod report;
 pub mod route;
 mod server;
 mod settle_hook;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use handover_protocol::{BoardId, ReleaseName};
 
+use finding::Findings;
+
 pub use board_source::{BoardIdFault, BoardSource};
 pub use command::{CommandFault, CommandTemplate};
+pub use finding::{Finding, Place};
 pub use limits::Limits;
 pub use path_pattern::{PathPattern, PathPatternFault};
+pub use report::{Faults, Report};
 pub use route::{Greeting, Replay, Route, RouteMode};
 pub use server::{Control, ControlToken, ControlTokenFault, ServerConfig, ServerUrl, ServerUrlFault};
 pub use settle_hook::SettleHook;
@@ -48,6 +55,52 @@ pub struct Config {
 }
 
 impl Config {
+    /// Reads a file, and returns the configuration with what is doubtful about it.
+    ///
+    /// Files that it names are looked for from its own folder.
+    ///
+    /// # Errors
+    /// When the file cannot be read or anything in it is wrong; everything is reported at once.
+    pub fn load(file: &Path) -> Result<(Self, Vec<Finding>), Faults> {
+        let text = std::fs::read(file)
+            .map_err(|error| format!("cannot be read: {error}"))
+            .and_then(|bytes| String::from_utf8(bytes).map_err(|error| format!("is not UTF-8: {error}")))
+            .map_err(|problem| Faults {
+                file: file.to_owned(),
+                faults: vec![Finding {
+                    key: String::new(),
+                    place: None,
+                    value: None,
+                    problem: format!("the file {problem}"),
+                    fix: "name a readable file with --config".into(),
+                }],
+                warnings: Vec::new(),
+            })?;
+        Self::parse(&text, file)
+    }
+
+    /// Reads the text of a file; the path is where files that it names are looked for, and what reports show.
+    ///
+    /// # Errors
+    /// When anything in it is wrong; everything is reported at once.
+    pub fn parse(text: &str, file: &Path) -> Result<(Self, Vec<Finding>), Faults> {
+        let folder = match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            Some(_) | None => Path::new("."),
+        };
+        let findings = Findings::new(text);
+        let config = read::read(text, folder, &findings);
+        let (faults, warnings) = findings.into_parts();
+        match config {
+            Some(config) if faults.is_empty() => Ok((config, warnings)),
+            Some(_) | None => Err(Faults {
+                file: file.to_owned(),
+                faults,
+                warnings,
+            }),
+        }
+    }
+
     /// Returns the first route that takes a request, and the board that it names.
     pub fn route_of(&self, parts: &http::request::Parts) -> Option<(&Arc<Route>, Result<BoardId, BoardIdFault>)> {
         self.routes

@@ -91,7 +91,7 @@ impl PathPattern {
     }
 
     /// Reads whether every path that `other` takes is taken by this pattern as well.
-    pub fn covers(&self, other: &Self) -> bool {
+    pub(super) fn covers(&self, other: &Self) -> bool {
         let lengths_fit = if self.takes_rest {
             other.segments.len() >= self.segments.len()
         } else {

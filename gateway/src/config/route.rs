@@ -29,7 +29,7 @@ pub struct Route {
     pub close_reason: Arc<str>,
     /// A text message that tells a client to reconnect before the close does.
     pub command: Option<CommandTemplate>,
-    /// From the text command to the close; at most `close_deadline`.
+    /// From the text command to the close; newcomers wait meanwhile.
     pub grace: Duration,
     /// What is said again to a target.
     pub replay: Replay,

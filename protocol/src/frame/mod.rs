@@ -6,7 +6,6 @@
 
 mod encode;
 mod header;
-mod judge;
 mod limits;
 mod mask;
 mod reader;

@@ -1,0 +1,159 @@
+//! What is wrong with a configuration, or doubtful, with its place, its value and the way out.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::ops::Range;
+
+use serde::Serialize;
+
+/// One thing that an operator should change or look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The path of the key, such as `routes[0].close_code`; empty where the file as a whole is meant.
+    pub key: String,
+    /// Where it stands; none for a key of a section that is not there.
+    #[serde(flatten)]
+    pub place: Option<Place>,
+    /// The value as written, cut short where it is long; none where there is none, or it is a secret.
+    pub value: Option<String>,
+    /// What is wrong, as a predicate of the key.
+    pub problem: String,
+    /// What to do about it.
+    pub fix: String,
+}
+
+/// Where in the file, counted from 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The column, in characters.
+    pub column: usize,
+    /// The line's text, secrets hidden.
+    #[serde(skip)]
+    pub(super) excerpt: String,
+    /// How many characters of the line are meant; at least one.
+    #[serde(skip)]
+    pub(super) width: usize,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.place {
+            write!(formatter, "line {}, column {}: ", place.line, place.column)?;
+        }
+        if !self.key.is_empty() {
+            write!(formatter, "{} ", self.key)?;
+        }
+        write!(formatter, "{}; {}", self.problem, self.fix)
+    }
+}
+
+/// Whether a configuration with such a finding can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Severity {
+    Fault,
+    Warning,
+}
+
+/// Gathers findings while a file is read, in the order in which they are met.
+#[derive(Debug)]
+pub(super) struct Findings {
+    /// The file's text with secrets overwritten.
+    shown: RefCell<String>,
+    /// With the byte that each begins at; none sort last.
+    list: RefCell<Vec<(Severity, Option<usize>, Finding)>>,
+}
+
+impl Findings {
+    pub(super) fn new(source: &str) -> Self {
+        Self {
+            shown: RefCell::new(source.to_owned()),
+            list: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Adds a finding about the bytes of `span`; `value` of them is shown as the value.
+    pub(super) fn add(
+        &self,
+        severity: Severity,
+        key: &str,
+        span: Option<Range<usize>>,
+        value: Option<Range<usize>>,
+        problem: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        let shown = self.shown.borrow();
+        let finding = Finding {
+            key: key.to_owned(),
+            place: span.clone().map(|span| Place::of(&shown, span)),
+            value: value
+                .and_then(|value| shown.get(value).map(first_letters))
+                .filter(|value| !value.contains(SECRET_MARK)),
+            problem: problem.into(),
+            fix: fix.into(),
+        };
+        let start = span.map(|span| span.start);
+        self.list.borrow_mut().push((severity, start, finding));
+    }
+
+    /// Hides a secret from everything that is shown later.
+    pub(super) fn hide(&self, span: Range<usize>) {
+        let mut shown = self.shown.borrow_mut();
+        let hidden: String = shown[span.clone()]
+            .bytes()
+            .map(|byte| if byte == b'\n' { '\n' } else { SECRET_MARK })
+            .collect();
+        shown.replace_range(span, &hidden);
+    }
+
+    /// Reads whether the configuration can be used as far as it has been read.
+    pub(super) fn has_faults(&self) -> bool {
+        let list = self.list.borrow();
+        list.iter().any(|(severity, ..)| *severity == Severity::Fault)
+    }
+
+    /// Returns faults and warnings, each in the order of the file.
+    pub(super) fn into_parts(self) -> (Vec<Finding>, Vec<Finding>) {
+        let mut list = self.list.into_inner();
+        list.sort_by_key(|(_, start, _)| start.unwrap_or(usize::MAX));
+        let (faults, warnings): (Vec<_>, Vec<_>) = list
+            .into_iter()
+            .partition(|(severity, ..)| *severity == Severity::Fault);
+        let findings =
+            |list: Vec<(Severity, Option<usize>, Finding)>| list.into_iter().map(|(.., finding)| finding).collect();
+        (findings(faults), findings(warnings))
+    }
+}
+
+impl Place {
+    fn of(source: &str, span: Range<usize>) -> Self {
+        let start = span.start.min(source.len());
+        let line_start = source[..start].rfind('\n').map_or(0, |at| at + 1);
+        let line_end = source[start..].find('\n').map_or(source.len(), |at| start + at);
+        let end = span.end.clamp(start, line_end);
+        Self {
+            line: source[..start].matches('\n').count() + 1,
+            column: source[line_start..start].chars().count() + 1,
+            excerpt: source[line_start..line_end].trim_end().replace(SECRET_MARK, "*"),
+            width: source[start..end].chars().count().max(1),
+        }
+    }
+}
+
+/// Returns the first line of a value, cut short where it is long.
+fn first_letters(value: &str) -> String {
+    let line = value.lines().next().unwrap_or_default();
+    let mut letters = line.chars();
+    let mut shown: String = letters.by_ref().take(VALUE_LETTERS_MAX).collect();
+    if letters.next().is_some() || line.len() < value.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// A value is shown to be recognised, not to be read.
+pub(super) const VALUE_LETTERS_MAX: usize = 80;
+
+/// Stands for each byte of a secret. No TOML value has it outside of strings and comments.
+const SECRET_MARK: char = '\u{1}';

@@ -1,0 +1,81 @@
+//! Reads `[listen]`.
+
+use std::net::SocketAddr;
+
+use super::tree::{Item, Section};
+use crate::config::Listen;
+
+pub(super) fn read_listen(mut section: Section<'_>) -> Option<Listen> {
+    let traffic = section.require("traffic", "[\"127.0.0.1:8080\"]");
+    let admin = section.require("admin", "\"127.0.0.1:8081\"");
+    section.close();
+    let traffic = traffic.and_then(|item| read_traffic(&item));
+    let admin = admin.and_then(|item| Some((read_address(&item)?, item)));
+    if let Some((address, item)) = &admin {
+        check_admin(*address, traffic.as_deref().unwrap_or_default(), item);
+    }
+    Some(Listen {
+        traffic: traffic?,
+        admin: admin?.0,
+    })
+}
+
+fn read_traffic(item: &Item<'_>) -> Option<Vec<SocketAddr>> {
+    let items = item.list()?;
+    if items.is_empty() {
+        item.spot
+            .fault("is empty", "name at least one address: [\"127.0.0.1:8080\"]");
+        return None;
+    }
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for item in &items {
+        let Some(address) = read_address(item) else { continue };
+        if addresses.iter().any(|earlier| collide(*earlier, address)) {
+            item.spot.fault(
+                "is taken by an address before it",
+                "remove one of the two, or change its port",
+            );
+        }
+        addresses.push(address);
+    }
+    (addresses.len() == items.len()).then_some(addresses)
+}
+
+fn read_address(item: &Item<'_>) -> Option<SocketAddr> {
+    let text = item.text()?;
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    let fix = match text.rsplit_once(':') {
+        Some(("localhost", port)) => format!("write \"127.0.0.1:{port}\""),
+        Some(("" | "*", port)) => format!("write \"0.0.0.0:{port}\" for all interfaces"),
+        Some(_) | None => "write an address and a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\"".into(),
+    };
+    item.spot.fault("is not an address with a port", fix);
+    None
+}
+
+fn check_admin(admin: SocketAddr, traffic: &[SocketAddr], item: &Item<'_>) {
+    if !admin.ip().is_loopback() {
+        let fix = format!(
+            "use \"127.0.0.1:{}\", and reach it from elsewhere through a tunnel or a proxy that authenticates",
+            admin.port()
+        );
+        item.spot.fault(
+            "lets anybody who reaches it move boards: this version has no authentication",
+            fix,
+        );
+    }
+    if traffic.iter().any(|address| collide(*address, admin)) {
+        item.spot.fault(
+            "is an address of listen.traffic too",
+            "give the admin listener a port of its own",
+        );
+    }
+}
+
+/// Reads whether two listeners would want the same port of the same interface; port 0 takes any that is free.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let same_interface = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && same_interface
+}
