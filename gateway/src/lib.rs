@@ -2,4 +2,6 @@
 
 pub mod cli;
 pub mod config;
+pub mod registry;
+pub mod telemetry;
 pub mod upstream;

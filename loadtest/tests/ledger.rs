@@ -65,6 +65,7 @@ fn truth(users: usize, draws: &[usize], mover: Option<usize>) -> Evidence {
 fn socket(me: usize, before: &[Change], live: &[Change]) -> SocketTestimony {
     let mut socket = SocketTestimony {
         welcomed_at: Some(before.len() as u64),
+        latest_revision: (before.len() + live.len()) as u64,
         ..SocketTestimony::default()
     };
     for &(author, seq) in before {
@@ -311,6 +312,25 @@ fn boards_left_invented_changes_and_sessions_without_service_are_found() {
         verdict.invented.remarks(),
         ["board board user u0 change 9 is in the database and was never sent"]
     );
+}
+
+#[test]
+fn what_a_short_list_leaves_out_is_excused_only_between_two_sockets() {
+    let mut evidence = truth(2, &[0, 0, 0, 0, 0, 0, 0, 0], Some(1));
+    let [old, new] = &mut evidence.testimonies[1].sockets[..] else {
+        panic!("the user came back once");
+    };
+    // It heard nothing after the second change, and the welcome at revision 4 listed one.
+    old.drawn[0].1 = (1..=2).collect();
+    old.latest_revision = 2;
+    new.listed[0].1 = (4..=4).collect();
+    assert!(judge(&evidence).is_clean());
+
+    // Had it heard the third, the second would have had to come as well.
+    let old = &mut evidence.testimonies[1].sockets[0];
+    old.drawn[0].1 = [1, 3].into_iter().collect();
+    old.latest_revision = 3;
+    assert_eq!(found(&judge(&evidence).unseen), BTreeSet::from([("u0".to_owned(), 2)]));
 }
 
 #[test]

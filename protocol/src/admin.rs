@@ -123,6 +123,12 @@ pub struct DrainCounts {
     pub failed: u64,
     /// Boards still on the sources.
     pub left: u64,
+    /// Boards that were closed before they were moved: `total` is `moved`, `left` and `closed`.
+    #[serde(default)]
+    pub closed: u64,
+    /// Boards of `left` whose move is under way.
+    #[serde(default)]
+    pub moving: u64,
 }
 
 /// How often a move failed for one reason.
@@ -217,7 +223,20 @@ pub struct MoveReport {
     pub switched: u64,
     /// Sessions that were told to reconnect.
     pub reconnected: u64,
+    /// Those of them whose route allows a transparent crossing.
+    #[serde(default)]
+    pub fallen_back: u64,
     /// Sessions of which something could not be confirmed.
     #[schema(value_type = Vec<String>)]
     pub unconfirmed: Vec<SessionId>,
+}
+
+impl MoveReport {
+    /// The result of a move that reached its target.
+    pub const MOVED: &str = "moved";
+
+    /// Reads whether the move reached its target.
+    pub fn is_moved(&self) -> bool {
+        self.result == Self::MOVED
+    }
 }

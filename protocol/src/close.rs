@@ -117,3 +117,41 @@ impl fmt::Display for CloseCode {
         self.0.fmt(formatter)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_codes_with_a_meaning_may_be_sent() {
+        let sendable: Vec<_> = (0..=u16::MAX)
+            .filter(|code| CloseCode::new(*code).may_be_sent())
+            .collect();
+        let registered = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014];
+        assert!(sendable.into_iter().eq(registered.into_iter().chain(3000..5000)));
+    }
+
+    #[test]
+    fn the_payload_of_a_close_is_read() {
+        let body = |payload| CloseBody::parse(payload).map(|body| body.map(|body| (body.code.get(), body.reason)));
+        assert_eq!(body(&[]), Ok(None));
+        assert_eq!(body(&[3, 244]), Ok(Some((1012, ""))));
+        assert_eq!(body(&[3, 244, b'g', b'o']), Ok(Some((1012, "go"))));
+        assert_eq!(body(&[3]), Err(CloseBodyError::HalfACode));
+        assert_eq!(body(&[3, 237]), Err(CloseBodyError::Code(CloseCode::new(1005))));
+        assert_eq!(body(&[3, 244, 0xFF]), Err(CloseBodyError::Reason));
+    }
+
+    #[test]
+    fn codes_that_ask_to_come_back_are_no_traps() {
+        let traps = |code| trap(CloseCode::new(code)).is_some();
+        for code in [1001, 1012, 1013, 1014, 3000, 3499, 4000, 4098, 4100, 4399] {
+            assert!(!traps(code), "{code}");
+        }
+        for code in [
+            1000, 1002, 1003, 1007, 1009, 1011, 3500, 3999, 4099, 4400, 4401, 4499, 4500, 4999,
+        ] {
+            assert!(traps(code), "{code}");
+        }
+    }
+}

@@ -9,6 +9,7 @@ pub mod contract;
 pub mod frame;
 pub mod generation;
 pub mod id;
+pub mod machine;
 pub mod placement;
 
 pub use generation::{Attempt, Generation, Revision};

@@ -50,7 +50,9 @@ pub struct SocketTestimony {
     pub welcomed_at: Option<u64>,
     /// How many more welcomes came: a greeting that should have been swallowed.
     pub welcomes_again: u64,
-    /// What the welcome listed, by author, in its order.
+    /// The highest revision that any message on it told.
+    pub latest_revision: u64,
+    /// What the welcome listed, by author, in its order: the board's last changes, not always all of them.
     pub listed: Vec<(UserName, Runs)>,
     /// What came as `drawn`, by author, in order of arrival.
     pub drawn: Vec<(UserName, Runs)>,

@@ -1,6 +1,7 @@
 //! The judging itself.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::RangeInclusive;
 
 use handover_protocol::id::BoardId;
 
@@ -163,11 +164,12 @@ fn judge_sightings<'a>(observer: &'a Testimony, database: &Database<'a>, verdict
             verdict.altered.note(offender, place);
         }
     }
+    let gaps = unlisted_gaps(&observer.sockets);
     let authors = database.authors.get(&observer.board).map_or(&[][..], Vec::as_slice);
     for author in authors.iter().filter(|author| **author != &observer.user) {
         let sightings = seen.get(*author);
         for row in database.written_by(&observer.board, author) {
-            let is_due = row.revision > joined_at;
+            let is_due = row.revision > joined_at && !gaps.iter().any(|gap| gap.contains(&row.revision));
             if is_due && !sightings.is_some_and(|sightings| sightings.ever.contains(&row.seq)) {
                 let offender = Offender {
                     board: row.board.clone(),
@@ -179,6 +181,22 @@ fn judge_sightings<'a>(observer: &'a Testimony, database: &Database<'a>, verdict
             }
         }
     }
+}
+
+/// Finds the revisions that nobody can expect a user to know: saved after the last word on one socket, and too old for
+/// the list in the next one's welcome.
+fn unlisted_gaps(sockets: &[SocketTestimony]) -> Vec<RangeInclusive<u64>> {
+    let mut known = 0;
+    let mut gaps = Vec::new();
+    for socket in sockets {
+        let Some(welcomed_at) = socket.welcomed_at else {
+            continue;
+        };
+        let listed: u64 = socket.listed.iter().map(|(_, runs)| runs.count()).sum();
+        gaps.push(known + 1..=welcomed_at.saturating_sub(listed));
+        known = known.max(socket.latest_revision).max(welcomed_at);
+    }
+    gaps
 }
 
 /// What an observer has seen of one author.

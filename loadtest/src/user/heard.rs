@@ -1,6 +1,7 @@
 //! What a user hears, read without copying: thousands of `drawn` a second come to one process.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 
 use serde::Deserialize;
 
@@ -10,16 +11,29 @@ pub(super) struct Heard<'a> {
     #[serde(rename = "type", borrow)]
     pub(super) kind: Cow<'a, str>,
     #[serde(default, borrow)]
-    pub(super) user: Option<Cow<'a, str>>,
+    pub(super) user: Option<Text<'a>>,
     pub(super) seq: Option<u64>,
     pub(super) revision: Option<u64>,
     #[serde(default, borrow)]
-    pub(super) color: Option<Cow<'a, str>>,
+    pub(super) color: Option<Text<'a>>,
     pub(super) points: Option<Vec<[f64; 2]>>,
     #[serde(borrow)]
     pub(super) changes: Option<Vec<HeardChange<'a>>>,
     #[serde(default, borrow)]
-    pub(super) server: Option<Cow<'a, str>>,
+    pub(super) server: Option<Text<'a>>,
+}
+
+/// Text that is borrowed where it holds no escapes, also inside an `Option`, where serde does not see to it.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
 }
 
 /// A change in a welcome.
@@ -41,7 +55,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(heard.kind, "drawn");
-        assert!(matches!(heard.user, Some(Cow::Borrowed("u1"))));
+        assert!(matches!(heard.user, Some(Text(Cow::Borrowed("u1")))));
         assert_eq!(heard.points, Some(vec![[1.0, 2.0], [3.5, 4.0]]));
     }
 }

@@ -230,7 +230,7 @@ impl VirtualUser {
                 Heed::Stay
             }
             ("saved", Some(seq), _) => {
-                self.note_acked(seq);
+                self.note_acked(seq, heard.revision);
                 Heed::Stay
             }
             ("welcome", _, _) => self.note_welcome(&heard),
@@ -271,16 +271,18 @@ impl VirtualUser {
         let is_intact = is_intact(&self.plan.prefix, author, seq, color, points);
         let seen = &mut self.socket().seen;
         SocketTestimony::of_author(&mut seen.drawn, author).push(seq);
+        seen.latest_revision = seen.latest_revision.max(heard.revision.unwrap_or(0));
         if !is_intact {
             seen.altered.push((UserName::new(author), seq));
         }
         self.progress.seen.fetch_add(1, Relaxed);
     }
 
-    fn note_acked(&mut self, seq: u64) {
+    fn note_acked(&mut self, seq: u64, revision: Option<u64>) {
         let now = self.clock.now();
         let socket = self.socket();
         socket.seen.acked.push(seq);
+        socket.seen.latest_revision = socket.seen.latest_revision.max(revision.unwrap_or(0));
         socket.first_ack = socket.first_ack.or(Some(now));
         socket.last_ack = Some(now);
         let change = seq

@@ -6,6 +6,7 @@
 
 mod encode;
 mod header;
+mod judge;
 mod limits;
 mod mask;
 mod reader;

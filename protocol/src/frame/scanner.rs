@@ -10,7 +10,8 @@
 //! ```
 
 use super::header::{FrameHeader, Opcode, Sender};
-use super::limits::{Limits, Reserved};
+use super::judge::Standing;
+use super::limits::Limits;
 use super::violation::{Violation, ViolationKind};
 
 /// The place in a stream of frames: small, `Copy`, and the same however the bytes were cut.
@@ -54,10 +55,7 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// A header, of which `known` bytes have come in earlier calls; the rest of `bytes` is zero.
-    Header {
-        known: u8,
-        bytes: [u8; FrameHeader::BYTES_MAX - 1],
-    },
+    Header { known: u8, bytes: [u8; KNOWN_MAX] },
     /// A payload. `remaining` may be zero, until the frame's end has been told.
     Payload { opcode: Opcode, fin: bool, remaining: u64 },
     /// Nothing: the peer broke a rule.
@@ -91,22 +89,30 @@ impl Scanner {
     /// # Errors
     /// The violation.
     pub fn advance(&mut self, limits: &Limits, bytes: &[u8]) -> Result<Advance, Violation> {
-        let (consumed, event) = match self.phase {
-            Phase::Violated(kind) => return Err(Violation { kind, passed: 0 }),
-            Phase::Header { .. } => match self.read_header(limits, bytes) {
-                Ok(Some((header, consumed))) => (consumed, Some(Event::Header(header))),
-                Ok(None) => (bytes.len(), None),
-                Err(kind) => return Err(self.violate(kind, 0)),
-            },
-            Phase::Payload { opcode, fin, remaining } => match self.pass_payload(opcode, fin, remaining, bytes.len()) {
-                Some(consumed) => {
-                    let message_ended = fin && !opcode.is_control();
-                    (consumed, Some(Event::FrameEnd { opcode, message_ended }))
+        match self.phase {
+            Phase::Violated(kind) => Err(Violation { kind, passed: 0 }),
+            Phase::Header { known, bytes: earlier } => {
+                match self.read_header(limits, usize::from(known), earlier, bytes) {
+                    Ok(Some((header, consumed))) => Ok(Advance::to(consumed, Event::Header(header))),
+                    Ok(None) => Ok(Advance::through(bytes)),
+                    Err(kind) => Err(self.violate(kind, 0)),
                 }
-                None => (bytes.len(), None),
+            }
+            Phase::Payload { opcode, fin, remaining } => match behind(bytes, remaining) {
+                Some(behind) => {
+                    self.phase = Phase::BOUNDARY;
+                    self.count_end(opcode, fin);
+                    let message_ended = fin && !opcode.is_control();
+                    let end = Event::FrameEnd { opcode, message_ended };
+                    Ok(Advance::to(bytes.len() - behind.len(), end))
+                }
+                None => {
+                    let remaining = remaining - bytes.len() as u64;
+                    self.phase = Phase::Payload { opcode, fin, remaining };
+                    Ok(Advance::through(bytes))
+                }
             },
-        };
-        Ok(Advance { consumed, event })
+        }
     }
 
     /// Passes on to the end of the message or control frame that is under way: `Some(bytes passed)`, zero where none
@@ -186,188 +192,91 @@ impl Scanner {
         stop: impl Fn(&Self, &[u8]) -> bool,
     ) -> Result<(usize, bool), Violation> {
         let mut rest = bytes;
-        loop {
-            let consumed = match self.phase {
-                Phase::Violated(kind) => return Err(Violation { kind, passed: 0 }),
-                Phase::Header { known, .. } => {
-                    if known == 0 && stop(self, rest) {
-                        return Ok((bytes.len() - rest.len(), true));
-                    }
-                    match self.read_header(limits, rest) {
-                        Ok(header) => header.map(|(_, consumed)| consumed),
-                        Err(kind) => return Err(self.violate(kind, bytes.len() - rest.len())),
-                    }
+        while !self.at_frame_boundary() {
+            let advance = self.advance(limits, rest)?;
+            if advance.event.is_none() {
+                return Ok((bytes.len(), false));
+            }
+            rest = &rest[advance.consumed..];
+        }
+        // From here frames begin in `bytes`; one that ends there too leaves the phase alone.
+        while !stop(self, rest) {
+            let header = match self.standing().judge(limits, rest) {
+                Ok(Some(header)) => header,
+                Ok(None) => {
+                    self.keep(rest);
+                    return Ok((bytes.len(), false));
                 }
-                Phase::Payload { opcode, fin, remaining } => self.pass_payload(opcode, fin, remaining, rest.len()),
+                Err(kind) => return Err(self.violate(kind, bytes.len() - rest.len())),
             };
-            match consumed {
-                Some(consumed) => rest = &rest[consumed..],
-                None => return Ok((bytes.len(), false)),
+            self.count_frame(&header);
+            let payload = &rest[usize::from(header.header_len)..];
+            match behind(payload, header.payload_len) {
+                Some(behind) => {
+                    self.count_end(header.opcode, header.fin);
+                    rest = behind;
+                }
+                None => {
+                    self.phase = Phase::Payload {
+                        opcode: header.opcode,
+                        fin: header.fin,
+                        remaining: header.payload_len - payload.len() as u64,
+                    };
+                    return Ok((bytes.len(), false));
+                }
             }
         }
+        Ok((bytes.len() - rest.len(), true))
     }
 
     /// Takes the next header and how many of `bytes` it used, or keeps what there is of it.
-    #[inline]
-    fn read_header(&mut self, limits: &Limits, bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ViolationKind> {
-        let Phase::Header { known, bytes: earlier } = self.phase else {
-            return Ok(None);
-        };
-        if known > 0 {
-            return self.read_split_header(limits, usize::from(known), earlier, bytes);
-        }
-        match self.judge(limits, bytes)? {
-            Some(header) => {
-                self.enter(&header);
-                Ok(Some((header, usize::from(header.header_len))))
-            }
-            None => {
-                self.keep(bytes);
-                Ok(None)
-            }
-        }
-    }
-
-    /// Puts a header together that was cut between reads.
-    #[cold]
-    fn read_split_header(
+    fn read_header(
         &mut self,
         limits: &Limits,
         known: usize,
-        earlier: [u8; FrameHeader::BYTES_MAX - 1],
+        earlier: [u8; KNOWN_MAX],
         bytes: &[u8],
     ) -> Result<Option<(FrameHeader, usize)>, ViolationKind> {
         let mut joined = [0; FrameHeader::BYTES_MAX];
         let joined_len = FrameHeader::BYTES_MAX.min(known + bytes.len());
         joined[..known].copy_from_slice(&earlier[..known]);
         joined[known..joined_len].copy_from_slice(&bytes[..joined_len - known]);
-        match self.judge(limits, &joined[..joined_len])? {
-            Some(header) => {
-                self.enter(&header);
-                Ok(Some((header, usize::from(header.header_len) - known)))
-            }
-            None => {
-                self.keep(&joined[..joined_len]);
-                Ok(None)
-            }
-        }
-    }
-
-    /// Judges a header as far as `bytes` show it, in the order of its bytes; `None` where it is not whole.
-    #[inline]
-    fn judge(&self, limits: &Limits, bytes: &[u8]) -> Result<Option<FrameHeader>, ViolationKind> {
-        let [first, second_on @ ..] = bytes else {
+        let Some(header) = self.standing().judge(limits, &joined[..joined_len])? else {
+            self.keep(&joined[..joined_len]);
             return Ok(None);
         };
-        let opcode = self.judge_first(limits, *first)?;
-        let [second, length_on @ ..] = second_on else {
-            return Ok(None);
-        };
-        let is_masked = second & 0x80 != 0;
-        match self.sender {
-            Sender::Client if !is_masked => return Err(ViolationKind::Unmasked),
-            Sender::Server if is_masked => return Err(ViolationKind::Masked),
-            Sender::Client | Sender::Server => {}
-        }
-        let (payload_len, mask_on) = match second & 0x7F {
-            _ if opcode.is_control() && usize::from(second & 0x7F) > FrameHeader::CONTROL_BYTES_MAX => {
-                return Err(ViolationKind::ControlTooLong);
-            }
-            126 => match length_on.split_first_chunk() {
-                Some((length, mask_on)) => (u64::from(u16::from_be_bytes(*length)), mask_on),
-                None => return Ok(None),
-            },
-            127 => match length_on.split_first_chunk() {
-                Some((length, mask_on)) => (u64::from_be_bytes(*length), mask_on),
-                None => return Ok(None),
-            },
-            short => (u64::from(short), length_on),
-        };
-        self.judge_length(limits, opcode, second & 0x7F, payload_len)?;
-        let (mask, payload) = match is_masked {
-            false => (None, mask_on),
-            true => match mask_on.split_first_chunk() {
-                Some((key, payload)) => (Some(*key), payload),
-                None => return Ok(None),
-            },
-        };
-        Ok(Some(FrameHeader {
-            opcode,
-            fin: first & 0x80 != 0,
-            rsv1: first & 0x40 != 0,
-            mask,
-            payload_len,
-            header_len: (bytes.len() - payload.len()) as u8,
-        }))
-    }
-
-    #[inline]
-    fn judge_first(&self, limits: &Limits, first: u8) -> Result<Opcode, ViolationKind> {
-        let fin = first & 0x80 != 0;
-        let opcode = Opcode::of(first).ok_or(ViolationKind::ReservedOpcode)?;
-        if first & 0x70 != 0 {
-            judge_reserved_bits(limits.extensions, opcode, first)?;
-        }
-        match opcode {
-            Opcode::Close | Opcode::Ping | Opcode::Pong if !fin => Err(ViolationKind::ControlFragmented),
-            Opcode::Continuation if self.fragments == 0 => Err(ViolationKind::StrayContinuation),
-            Opcode::Continuation if self.fragments >= limits.fragments_max => Err(ViolationKind::TooManyFragments),
-            Opcode::Text | Opcode::Binary if self.fragments > 0 => Err(ViolationKind::MissingContinuation),
-            Opcode::Continuation | Opcode::Text | Opcode::Binary | Opcode::Close | Opcode::Ping | Opcode::Pong => {
-                Ok(opcode)
-            }
-        }
-    }
-
-    #[inline]
-    fn judge_length(&self, limits: &Limits, opcode: Opcode, form: u8, payload_len: u64) -> Result<(), ViolationKind> {
-        match form {
-            126 if payload_len < 126 => return Err(ViolationKind::LengthNotMinimal),
-            127 if payload_len >> 63 != 0 => return Err(ViolationKind::LengthTopBit),
-            127 if payload_len <= u64::from(u16::MAX) => return Err(ViolationKind::LengthNotMinimal),
-            _ => {}
-        }
-        let message_bytes = self.message_bytes.saturating_add(payload_len);
-        if message_bytes > limits.message_bytes_max && !opcode.is_control() {
-            return Err(ViolationKind::MessageTooLarge);
-        }
-        Ok(())
-    }
-
-    /// Counts the frame towards its message and begins its payload.
-    #[inline]
-    fn enter(&mut self, header: &FrameHeader) {
-        if !header.opcode.is_control() {
-            self.fragments += 1;
-            // Without a limit on bytes the sum could pass 64 bits.
-            self.message_bytes = self.message_bytes.saturating_add(header.payload_len);
-        }
+        self.count_frame(&header);
         self.phase = Phase::Payload {
             opcode: header.opcode,
             fin: header.fin,
             remaining: header.payload_len,
         };
+        Ok(Some((header, usize::from(header.header_len) - known)))
     }
 
-    /// Passes over the rest of a payload and ends the frame, or over all of `available`.
+    /// Tells what a header is judged by.
     #[inline]
-    fn pass_payload(&mut self, opcode: Opcode, fin: bool, remaining: u64, available: usize) -> Option<usize> {
-        match usize::try_from(remaining) {
-            Ok(remaining) if remaining <= available => {
-                self.end_frame(opcode, fin);
-                Some(remaining)
-            }
-            Ok(_) | Err(_) => {
-                let remaining = remaining - available as u64;
-                self.phase = Phase::Payload { opcode, fin, remaining };
-                None
-            }
+    fn standing(&self) -> Standing {
+        Standing {
+            sender: self.sender,
+            message_bytes: self.message_bytes,
+            fragments: self.fragments,
         }
     }
 
+    /// Counts a frame that has been judged towards its message.
     #[inline]
-    fn end_frame(&mut self, opcode: Opcode, fin: bool) {
-        self.phase = Phase::BOUNDARY;
+    fn count_frame(&mut self, header: &FrameHeader) {
+        if !header.opcode.is_control() {
+            self.fragments += 1;
+            // Without a limit on bytes the sum could pass 64 bits.
+            self.message_bytes = self.message_bytes.saturating_add(header.payload_len);
+        }
+    }
+
+    /// Counts the end of a frame.
+    #[inline]
+    fn count_end(&mut self, opcode: Opcode, fin: bool) {
         match opcode {
             Opcode::Continuation | Opcode::Text | Opcode::Binary if fin => {
                 self.messages += 1;
@@ -379,9 +288,8 @@ impl Scanner {
         }
     }
 
-    #[inline]
     fn keep(&mut self, header: &[u8]) {
-        let mut bytes = [0; FrameHeader::BYTES_MAX - 1];
+        let mut bytes = [0; KNOWN_MAX];
         bytes[..header.len()].copy_from_slice(header);
         let known = header.len() as u8;
         self.phase = Phase::Header { known, bytes };
@@ -402,24 +310,33 @@ impl Scanner {
     }
 }
 
+impl Advance {
+    fn to(consumed: usize, event: Event) -> Self {
+        let event = Some(event);
+        Self { consumed, event }
+    }
+
+    fn through(bytes: &[u8]) -> Self {
+        let (consumed, event) = (bytes.len(), None);
+        Self { consumed, event }
+    }
+}
+
 impl Phase {
     const BOUNDARY: Self = Self::Header {
         known: 0,
-        bytes: [0; FrameHeader::BYTES_MAX - 1],
+        bytes: [0; KNOWN_MAX],
     };
 }
 
-#[cold]
-fn judge_reserved_bits(extensions: Reserved, opcode: Opcode, first: u8) -> Result<(), ViolationKind> {
-    match (extensions, opcode) {
-        _ if first & 0x30 != 0 => Err(ViolationKind::ReservedBit),
-        (Reserved::Zero, _) => Err(ViolationKind::ReservedBit),
-        (Reserved::Deflate, Opcode::Text | Opcode::Binary) => Ok(()),
-        (Reserved::Deflate, Opcode::Continuation | Opcode::Close | Opcode::Ping | Opcode::Pong) => {
-            Err(ViolationKind::MisplacedRsv1)
-        }
-    }
+/// Returns what stands behind the next `count` bytes, where there are so many.
+#[inline]
+fn behind(bytes: &[u8], count: u64) -> Option<&[u8]> {
+    bytes.get(usize::try_from(count).ok()?..)
 }
+
+/// Most bytes of a header that is not whole.
+const KNOWN_MAX: usize = FrameHeader::BYTES_MAX - 1;
 
 // Two of them stand in every session, idle ones too.
 const _: () = assert!(size_of::<Scanner>() <= 40);

@@ -1,0 +1,100 @@
+//! The storage under the embedded store: a file whose space the disk has really given, and that remembers whether a
+//! commit may show in it.
+
+use std::io;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redb::{BackendError, StorageBackend};
+
+/// Wraps the file's storage. Every call is passed on; growing and writing the header do more.
+#[derive(Debug)]
+pub(super) struct AllocatedFile {
+    inner: Box<dyn StorageBackend>,
+    commit_begun: Arc<AtomicBool>,
+}
+
+impl AllocatedFile {
+    /// Wraps `inner`; `commit_begun` is set by the first write to the header.
+    pub(super) fn new(inner: Box<dyn StorageBackend>, commit_begun: Arc<AtomicBool>) -> Self {
+        Self { inner, commit_begun }
+    }
+
+    /// Writes zeros where a longer file would have a hole.
+    fn fill(&self, from: u64, to: u64) -> io::Result<()> {
+        let mut at = from;
+        while at < to {
+            let length = ZEROS.len().min(usize::try_from(to - at).unwrap_or(usize::MAX));
+            self.inner.write(at, &ZEROS[..length])?;
+            at += length as u64;
+        }
+        Ok(())
+    }
+}
+
+impl StorageBackend for AllocatedFile {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.inner.read(offset, out)
+    }
+
+    /// Grows by written zeros: on a hole a full disk would fail a commit in its middle, here it fails before.
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        let before = self.inner.len()?;
+        self.inner.set_len(length)?;
+        let filled = self.fill(before, length);
+        if filled.is_err() {
+            self.inner.set_len(before)?;
+        }
+        filled
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.inner.sync_data()
+    }
+
+    /// Notes a write to the header: until then nobody can find a commit in the file.
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        if offset < HEADER_BYTES {
+            self.commit_begun.store(true, Ordering::Relaxed);
+        }
+        self.inner.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.inner.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.inner.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.inner.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.inner.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.inner.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.inner.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.inner.query_lock_range(start, end)
+    }
+}
+
+/// The store's header, with its two commit slots, lies below this offset.
+const HEADER_BYTES: u64 = 512;
+
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];

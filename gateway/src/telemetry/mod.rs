@@ -1,0 +1,11 @@
+//! What an operator sees of the gateway: metrics and logs.
+
+mod family;
+pub mod label;
+mod log;
+mod metrics;
+
+pub use family::{CounterGrid, CounterRow, GaugeRow, HistogramRow};
+pub use label::Label;
+pub use log::{LogError, LogFormat, init};
+pub use metrics::{Metrics, MetricsError, Parked, ServerMetrics};

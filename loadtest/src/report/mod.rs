@@ -1,0 +1,159 @@
+//! The report of a run: the ledger's verdict, what clients felt, and what became of the boards; as JSON and in words.
+
+mod blackout;
+mod quantiles;
+mod text;
+
+use serde::Serialize;
+
+use crate::ledger::{Finding, Totals, Verdict};
+
+pub use blackout::{Blackouts, MoveTimes, measure_blackouts};
+pub use quantiles::{Quantiles, SAMPLES_ENOUGH};
+pub use text::in_words;
+
+/// Everything a run has to say. Later versions add keys and change none.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Which scenario.
+    pub scenario: &'static str,
+    /// Whether nothing was lost, doubled, reordered, left unsaved or left behind, and the release was done.
+    pub ok: bool,
+    /// Changes that somebody misses.
+    pub lost: u64,
+    /// Changes that were applied, or came, more than once.
+    pub doubled: u64,
+    /// Changes behind a later one of their author.
+    pub reordered: u64,
+    /// Changes acknowledged and not in the database.
+    pub not_saved: u64,
+    /// Boards left on a source.
+    pub not_moved: u64,
+    /// Sends of a change that had been sent before.
+    pub resent: u64,
+    /// From the start of the drain to its end; absent without one.
+    pub release_seconds: Option<f64>,
+    /// What clients felt of the moves.
+    pub blackout_ms: Quantiles,
+    /// By reconnect: plainly from the last acknowledgement on the old socket to the first on the new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silence_ms: Option<Quantiles>,
+    /// The gateway's own histogram: how long sessions were held, over all of them.
+    pub hold_ms: Option<Quantiles>,
+    /// From when a change was due to its acknowledgement, over the whole run.
+    pub latency_ms: Quantiles,
+    /// What was looked at.
+    pub totals: Totals,
+    /// Every kind of fault, with the first few in words.
+    pub findings: Vec<Found>,
+    /// The load.
+    pub load: LoadReport,
+    /// The drain; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseReport>,
+    /// A smaller and busier crowd, run beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dense: Option<Box<Report>>,
+}
+
+/// One kind of fault.
+#[derive(Debug, Clone, Serialize)]
+pub struct Found {
+    /// Which kind.
+    pub kind: &'static str,
+    /// How often, and the first few.
+    #[serde(flatten)]
+    pub finding: Finding,
+}
+
+/// What the users did.
+#[derive(Debug, Clone, Serialize)]
+pub struct LoadReport {
+    /// Virtual users.
+    pub sessions: u64,
+    /// Boards with users on them.
+    pub boards: u64,
+    /// Boards that were drawn on before and have nobody on them.
+    pub idle_boards: u64,
+    /// Changes due per second, of all users.
+    pub rate: f64,
+    /// Sessions that were told to reconnect, or cut, at least once.
+    pub sessions_reconnected: u64,
+    /// Tries to connect that were turned away.
+    pub refusals: u64,
+}
+
+/// What became of the boards.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReleaseReport {
+    /// How sessions were to cross.
+    pub mode: String,
+    /// The drain's end: `done`, `failed` or `aborted`.
+    pub state: String,
+    /// Boards the drain found.
+    pub boards_total: u64,
+    /// Boards that another server owns now.
+    pub boards_moved: u64,
+    /// Tries that ended where they began.
+    pub boards_failed: u64,
+    /// Why, the most frequent first.
+    pub failures: Vec<(String, u64)>,
+    /// Sessions that fell back from transparent to reconnect.
+    pub fallen_back_sessions: u64,
+    /// Sessions of which something could not be confirmed.
+    pub unconfirmed_sessions: u64,
+    /// Open boards per server before and after.
+    pub servers: Vec<ServerBoards>,
+}
+
+/// The boards of one server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServerBoards {
+    /// The server.
+    pub server: String,
+    /// Which release it runs; empty where nobody said.
+    pub release: String,
+    /// Open boards before the drain.
+    pub before: u64,
+    /// Open boards after it.
+    pub after: u64,
+}
+
+impl Report {
+    /// Begins a report with the ledger's verdict.
+    pub fn new(scenario: &'static str, verdict: &Verdict, load: LoadReport) -> Self {
+        Self {
+            scenario,
+            ok: verdict.is_clean(),
+            lost: verdict.lost.count(),
+            doubled: verdict.doubled.count(),
+            reordered: verdict.reordered.count(),
+            not_saved: verdict.not_saved.count(),
+            not_moved: verdict.not_moved.count(),
+            resent: verdict.totals.resent,
+            release_seconds: None,
+            blackout_ms: Quantiles::default(),
+            silence_ms: None,
+            hold_ms: None,
+            latency_ms: Quantiles::default(),
+            totals: verdict.totals,
+            findings: verdict
+                .kinds()
+                .into_iter()
+                .filter(|(_, finding)| finding.count() > 0)
+                .map(|(kind, finding)| Found {
+                    kind,
+                    finding: finding.clone(),
+                })
+                .collect(),
+            load,
+            release: None,
+            dense: None,
+        }
+    }
+
+    /// Reads whether the run and every run beside it found nothing.
+    pub fn is_ok(&self) -> bool {
+        self.ok && self.dense.as_ref().is_none_or(|dense| dense.is_ok())
+    }
+}

@@ -1,0 +1,111 @@
+//! The report in words.
+
+use std::fmt::{self, Write};
+
+use super::quantiles::{Quantiles, SAMPLES_ENOUGH};
+use super::{ReleaseReport, Report};
+
+/// Writes the report for people.
+pub fn in_words(report: &Report) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_report(&mut text, report);
+    text
+}
+
+fn write_report(out: &mut String, report: &Report) -> fmt::Result {
+    let load = &report.load;
+    writeln!(
+        out,
+        "{} users on {} boards (and {} boards with nobody on them), {} changes a second",
+        load.sessions, load.boards, load.idle_boards, load.rate
+    )?;
+    if let Some(release) = &report.release {
+        write_release(out, report, release)?;
+    }
+    let totals = &report.totals;
+    writeln!(
+        out,
+        "  sent {}   acknowledged {}   in the database {}   shown to others {}   sent again {}",
+        totals.sent, totals.acked, totals.saved, totals.seen, totals.resent
+    )?;
+    writeln!(out)?;
+    writeln!(out, "  lost       {:>6}", report.lost)?;
+    writeln!(out, "  doubled    {:>6}", report.doubled)?;
+    writeln!(out, "  reordered  {:>6}", report.reordered)?;
+    writeln!(out, "  not saved  {:>6}", report.not_saved)?;
+    if report.release.is_some() {
+        writeln!(out, "  not moved  {:>6}", report.not_moved)?;
+    }
+    for found in &report.findings {
+        writeln!(out, "  {}: {}", found.kind.replace('_', " "), found.finding.count())?;
+        for remark in found.finding.remarks() {
+            writeln!(out, "      {remark}")?;
+        }
+    }
+    writeln!(out)?;
+    if report.release.is_some() {
+        write_quantiles(out, "blackout felt", "sessions", &report.blackout_ms)?;
+        if let Some(silence) = &report.silence_ms {
+            write_quantiles(out, "ack to ack", "sessions", silence)?;
+        }
+        if let Some(hold) = &report.hold_ms {
+            write_quantiles(out, "gateway's hold", "sessions", hold)?;
+        }
+    }
+    write_quantiles(out, "acknowledged in", "changes", &report.latency_ms)?;
+    writeln!(out)?;
+    let verdict = if report.ok {
+        "Nothing was lost."
+    } else {
+        "FAILED: see above."
+    };
+    writeln!(out, "  {verdict}")?;
+    if let Some(dense) = &report.dense {
+        writeln!(out, "\nThe dense run beside it:")?;
+        write_report(out, dense)?;
+    }
+    Ok(())
+}
+
+fn write_release(out: &mut String, report: &Report, release: &ReleaseReport) -> fmt::Result {
+    writeln!(
+        out,
+        "release ({}) {} in {:.1} s: {} of {} boards moved, {} tries failed, {} users reconnected, {} fell back, {} unconfirmed",
+        release.mode,
+        release.state,
+        report.release_seconds.unwrap_or_default(),
+        release.boards_moved,
+        release.boards_total,
+        release.boards_failed,
+        report.load.sessions_reconnected,
+        release.fallen_back_sessions,
+        release.unconfirmed_sessions,
+    )?;
+    for (reason, count) in &release.failures {
+        writeln!(out, "    failed {count} times: {reason}")?;
+    }
+    for server in &release.servers {
+        writeln!(
+            out,
+            "    {:<12} {:<6} {:>5} boards before, {:>5} after",
+            server.server, server.release, server.before, server.after
+        )?;
+    }
+    Ok(())
+}
+
+fn write_quantiles(out: &mut String, what: &str, of: &str, quantiles: &Quantiles) -> fmt::Result {
+    let n = quantiles.n;
+    match (quantiles.p50, quantiles.p99, quantiles.max) {
+        (Some(p50), Some(p99), Some(max)) => {
+            let few = if n < SAMPLES_ENOUGH { ", too few for a p99" } else { "" };
+            writeln!(
+                out,
+                "  {what:<16} p50 {p50:>7.1} ms   p99 {p99:>7.1} ms   max {max:>7.1} ms   ({n} {of}{few})"
+            )
+        }
+        _ if n == 0 => writeln!(out, "  {what:<16} no samples"),
+        _ => writeln!(out, "  {what:<16} {n} {of}, some beyond the last bucket"),
+    }
+}

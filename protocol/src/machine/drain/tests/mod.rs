@@ -1,0 +1,319 @@
+//! Random schedules against the world, single behaviours, and the transition table.
+
+mod world;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use proptest::prelude::*;
+
+use self::world::{Choices, Seen, World, board, command_index, event_index, open, phase_index, report, target};
+use super::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn whatever_happens_a_drain_keeps_its_bounds_and_ends(seed in any::<u64>()) {
+        World::new(seed, true).run();
+    }
+
+    #[test]
+    fn every_board_of_an_untroubled_drain_ends_moved_or_given_up(seed in any::<u64>()) {
+        let mut world = World::new(seed, false);
+        world.trouble_left = 0;
+        if world.mode == DrainMode::Stay {
+            world.mode = DrainMode::Auto;
+            world.drain = Drain::new(DrainMode::Auto, world.pace);
+        }
+        let total = world.sources.len() as u64;
+        world.run();
+        let counts = world.drain.counts();
+        prop_assert_eq!(counts.total, total);
+        prop_assert_eq!(counts.closed, 0);
+        prop_assert_eq!(counts.moved, world.arrived.len() as u64);
+        prop_assert_eq!(counts.left, world.sources.len() as u64);
+        for board in world.sources.keys() {
+            prop_assert_eq!(world.tries[board], TRIES_MAX);
+        }
+    }
+
+    #[test]
+    fn a_killed_gateway_still_knows_how_many_boards_were_moved(seed in any::<u64>()) {
+        let mut world = World::new(seed, false);
+        world.trouble_left = 0;
+        world.change_targets();
+        let total = world.sources.len() as u64;
+        let boards = world.list();
+        world.tell(Event::Started { boards });
+        for _ in 0..3 {
+            for _ in 0..world.choices.below(60) {
+                if world.finished.is_none() && world.mode != DrainMode::Stay {
+                    world.let_time_pass();
+                }
+            }
+            if world.finished.is_none() && !world.aborted {
+                world.crash();
+                let counts = world.drain.counts();
+                prop_assert_eq!(counts.total, total);
+                prop_assert_eq!(counts.moved, world.arrived.len() as u64);
+                prop_assert_eq!(counts.left, world.sources.len() as u64);
+            }
+        }
+    }
+}
+
+#[test]
+fn idle_boards_go_first_and_the_heaviest_last() {
+    let mut drain = Drain::new(
+        DrainMode::Auto,
+        Pace {
+            boards_per_second: 1.0,
+            ..Pace::default()
+        },
+    );
+    drain.handle(
+        Event::TargetsChanged {
+            targets: vec![target("t", 0)],
+        },
+        Duration::ZERO,
+    );
+    let boards = vec![open(1, 9), open(2, 0), open(3, 2)];
+    let mut order = starts(&drain.handle(Event::Started { boards }, Duration::ZERO));
+    for second in 1..4 {
+        order.extend(starts(&drain.handle(Event::Tick, Duration::from_secs(second))));
+    }
+    assert_eq!(order, [board(2), board(3), board(1)]);
+}
+
+#[test]
+fn a_failed_board_waits_longer_each_time_and_is_given_up_at_last() {
+    let mut drain = Drain::new(DrainMode::Auto, Pace::default());
+    drain.handle(
+        Event::TargetsChanged {
+            targets: vec![target("t", 0)],
+        },
+        Duration::ZERO,
+    );
+    let mut commands = drain.handle(
+        Event::Started {
+            boards: vec![open(1, 0)],
+        },
+        Duration::ZERO,
+    );
+    let mut now = Duration::ZERO;
+    let mut waits = Vec::new();
+    while starts(&commands) == [board(1)] {
+        let failed_at = now;
+        commands = drain.handle(
+            Event::MoveEnded {
+                report: report(&board(1), "target-unready"),
+            },
+            now,
+        );
+        while starts(&commands).is_empty() && drain.phase() == Phase::Moving {
+            now = drain.wake_at().unwrap();
+            if commands.contains(&Command::Relist) {
+                commands = drain.handle(
+                    Event::BoardsListed {
+                        boards: vec![open(1, 0)],
+                    },
+                    now,
+                );
+            } else {
+                commands = drain.handle(Event::Tick, now);
+            }
+        }
+        waits.push((now - failed_at).as_secs());
+    }
+    assert_eq!(waits, [1, 2, 4, 8, 16, 0]);
+    assert_eq!(drain.phase(), Phase::Confirming);
+    let commands = drain.handle(
+        Event::BoardsListed {
+            boards: vec![open(1, 0)],
+        },
+        now,
+    );
+    assert_eq!(
+        commands,
+        [
+            Command::Persist,
+            Command::Finish {
+                state: DrainState::Failed
+            }
+        ]
+    );
+    let status = drain.status("d".parse().unwrap(), request(), now);
+    assert_eq!((status.boards.failed, status.boards.left), (6, 1));
+    assert_eq!(status.failures[0].reason, "target-unready");
+}
+
+#[test]
+fn a_board_seen_by_a_list_older_than_its_move_is_not_moved_again() {
+    let mut drain = Drain::new(DrainMode::Auto, Pace::default());
+    drain.handle(
+        Event::TargetsChanged {
+            targets: vec![target("t", 0)],
+        },
+        Duration::ZERO,
+    );
+    let boards = vec![open(1, 0), open(2, 0)];
+    drain.handle(Event::Started { boards: boards.clone() }, Duration::ZERO);
+    drain.handle(Event::Tick, Duration::from_secs(1));
+    let later = RELIST_INTERVAL;
+    assert_eq!(drain.handle(Event::Tick, later), [Command::Relist]);
+    drain.handle(
+        Event::MoveEnded {
+            report: report(&board(1), "moved"),
+        },
+        later,
+    );
+    drain.handle(
+        Event::MoveEnded {
+            report: report(&board(2), "moved"),
+        },
+        later,
+    );
+    assert_eq!(drain.phase(), Phase::Confirming);
+    let commands = drain.handle(Event::BoardsListed { boards }, later);
+    assert_eq!(commands, [Command::Relist], "and such a list confirms nothing");
+    let commands = drain.handle(Event::BoardsListed { boards: Vec::new() }, later);
+    assert!(commands.contains(&Command::Finish {
+        state: DrainState::Done
+    }));
+    assert_eq!(drain.counts().moved, 2);
+}
+
+#[test]
+fn an_abort_undoes_what_is_under_way_and_ends_when_that_has_ended() {
+    let mut drain = Drain::new(DrainMode::Auto, Pace::default());
+    drain.handle(
+        Event::TargetsChanged {
+            targets: vec![target("t", 0)],
+        },
+        Duration::ZERO,
+    );
+    drain.handle(
+        Event::Started {
+            boards: vec![open(1, 0), open(2, 0)],
+        },
+        Duration::ZERO,
+    );
+    let commands = drain.handle(Event::AbortRequested, Duration::ZERO);
+    assert_eq!(commands, [Command::Persist, Command::AbortMove { board: board(1) }]);
+    assert_eq!(drain.state(), DrainState::Running);
+    let commands = drain.handle(
+        Event::MoveEnded {
+            report: report(&board(1), "aborted"),
+        },
+        Duration::ZERO,
+    );
+    assert_eq!(
+        commands,
+        [
+            Command::Persist,
+            Command::Finish {
+                state: DrainState::Aborted
+            }
+        ]
+    );
+}
+
+#[test]
+fn the_table_lists_every_pair_and_says_where_it_leads() {
+    let mut seen = Seen::new();
+    let mut take = |from: &Seen| {
+        for (pair, (phases, commands)) in from {
+            let all = seen.entry(*pair).or_default();
+            all.0.extend(phases);
+            all.1.extend(commands);
+        }
+    };
+    for seed in 0..1500 {
+        let mut world = World::new(seed, true);
+        world.run();
+        take(&world.seen);
+        take(&torment(seed));
+    }
+    let mut table = String::from("| phase | event | leads to | may command |\n|---|---|---|---|\n");
+    for (phase, phase_name) in PHASES.iter().enumerate() {
+        for (event, event_name) in EVENTS.iter().enumerate() {
+            let (phases, commands) = seen.get(&(phase, event)).expect("every pair is visited");
+            let phases = names(&PHASES, phases);
+            let commands = names(&COMMANDS, commands);
+            writeln!(table, "| {phase_name} | {event_name} | {phases} | {commands} |").unwrap();
+        }
+    }
+    let kept = include_str!("../table.md");
+    assert!(kept.ends_with(&table), "table.md should end with:\n{table}");
+}
+
+/// Tells anything at any time, as no driver should.
+fn torment(seed: u64) -> Seen {
+    let mut world = World::new(seed, false);
+    let mut choices = Choices(seed);
+    let mut drain = Drain::new(world.mode, world.pace);
+    let mut ended = 0;
+    for _ in 0..60 {
+        let board = board(choices.below(3));
+        let result = if choices.percent(50) { "moved" } else { "refused" };
+        let boards = (0..choices.below(3)).map(|number| open(number, 0)).collect();
+        let event = match choices.below(14) {
+            0 | 1 => Event::Started { boards },
+            2..=4 => Event::BoardsListed { boards },
+            5 | 6 => Event::MovePrepared { board },
+            7..=9 => Event::MoveEnded {
+                report: report(&board, result),
+            },
+            10 | 11 => Event::TargetsChanged {
+                targets: vec![target("t", 0)],
+            },
+            12 => Event::Tick,
+            _ if choices.percent(20) => Event::AbortRequested,
+            _ => Event::Tick,
+        };
+        world.now += choices.millis(1500);
+        let pair = (phase_index(drain.phase()), event_index(&event));
+        let commands = drain.handle(event, world.now);
+        let seen = world.seen.entry(pair).or_default();
+        seen.0.insert(phase_index(drain.phase()));
+        seen.1.extend(commands.iter().map(command_index));
+        ended += commands
+            .iter()
+            .filter(|command| matches!(command, Command::Finish { .. }))
+            .count();
+    }
+    assert!(ended <= 1);
+    world.seen
+}
+
+fn names(all: &[&str], chosen: &BTreeSet<usize>) -> String {
+    let chosen: Vec<&str> = chosen.iter().map(|index| all[*index]).collect();
+    chosen.join(", ")
+}
+
+fn starts(commands: &[Command]) -> Vec<BoardId> {
+    let started = |command: &Command| match command {
+        Command::StartMove { board, .. } => Some(board.clone()),
+        Command::Persist | Command::AbortMove { .. } | Command::Relist | Command::Finish { .. } | Command::Note(_) => {
+            None
+        }
+    };
+    commands.iter().filter_map(started).collect()
+}
+
+fn request() -> DrainRequest {
+    serde_json::from_str(r#"{"from": {"release": "r1"}, "to": {"release": "r2"}}"#).unwrap()
+}
+
+const PHASES: [&str; 6] = ["Starting", "Moving", "Confirming", "Waiting", "Aborting", "Ended"];
+const EVENTS: [&str; 7] = [
+    "Started",
+    "BoardsListed",
+    "MovePrepared",
+    "MoveEnded",
+    "TargetsChanged",
+    "AbortRequested",
+    "Tick",
+];
+const COMMANDS: [&str; 6] = ["Persist", "StartMove", "AbortMove", "Relist", "Finish", "Note"];

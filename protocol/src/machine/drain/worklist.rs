@@ -1,0 +1,317 @@
+//! The boards of a drain: which are left, which may be tried now, and what became of the others.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
+
+use super::targets::Targets;
+use crate::id::{BoardId, ServerName};
+
+/// A board that is open on a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenBoard {
+    /// The board.
+    pub board: BoardId,
+    /// How many sessions are on it.
+    pub sessions: u64,
+}
+
+/// Every board that the drain has met, each in one state, counted as it changes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Worklist {
+    boards: BTreeMap<BoardId, Entry>,
+    /// Idle boards first, the heaviest last.
+    ready: BTreeSet<(u64, BoardId)>,
+    backing_off: BTreeSet<(Duration, BoardId)>,
+    counts: Counts,
+}
+
+/// How many boards are in which state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Counts {
+    pub(super) moved: u64,
+    pub(super) closed: u64,
+    pub(super) left: u64,
+    pub(super) under_way: u64,
+}
+
+/// One board.
+#[derive(Debug, Clone)]
+struct Entry {
+    sessions: u64,
+    /// Moves begun.
+    tries: u32,
+    last_target: Option<ServerName>,
+    state: State,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Ready,
+    BackingOff {
+        until: Duration,
+    },
+    UnderWay {
+        target: ServerName,
+        weight: u64,
+        is_loading: bool,
+    },
+    GivenUp,
+    Moved,
+    Closed,
+}
+
+/// How the gateway's answer about a move fits what was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fit {
+    Known,
+    NotUnderWay,
+    AlreadyPrepared,
+}
+
+impl Worklist {
+    /// Takes up the counts of a drain that was interrupted or has ended.
+    pub(super) fn with_counts(counts: Counts) -> Self {
+        Self {
+            counts,
+            ..Self::default()
+        }
+    }
+
+    /// Takes in what is open on the sources: new boards are added, missing ones have been closed.
+    ///
+    /// A board that came back after its move is taken up again, unless the list may be older than the move.
+    pub(super) fn list(&mut self, listed: Vec<OpenBoard>, may_be_older: bool) {
+        let mut missing: HashSet<BoardId> = self
+            .boards
+            .iter()
+            .filter(|(_, entry)| entry.state.is_waiting())
+            .map(|(board, _)| board.clone())
+            .collect();
+        for OpenBoard { board, sessions } in listed {
+            missing.remove(&board);
+            let Some(entry) = self.boards.get_mut(&board) else {
+                self.add(board, sessions);
+                continue;
+            };
+            if entry.state == State::Ready {
+                self.ready.remove(&(entry.sessions, board.clone()));
+                self.ready.insert((sessions, board.clone()));
+            }
+            entry.sessions = sessions;
+            match &entry.state {
+                State::Moved if may_be_older => {}
+                State::Moved | State::Closed => {
+                    let next = if entry.tries < TRIES_MAX {
+                        State::Ready
+                    } else {
+                        State::GivenUp
+                    };
+                    self.change(&board, next);
+                }
+                State::Ready | State::BackingOff { .. } | State::UnderWay { .. } | State::GivenUp => {}
+            }
+        }
+        for board in missing {
+            self.change(&board, State::Closed);
+        }
+    }
+
+    /// Counts boards whose fate an interrupted drain did not see: those under way that are no longer on a source were
+    /// moved, what else is missing from `total` was closed.
+    pub(super) fn reconcile(&mut self, total: u64, were_under_way: &[BoardId]) {
+        let gone = were_under_way.iter().filter(|board| !self.boards.contains_key(*board));
+        self.counts.moved += gone.count() as u64;
+        let known = self.counts.moved + self.counts.closed + self.counts.left;
+        self.counts.closed += total.saturating_sub(known);
+    }
+
+    /// Lets boards be tried again whose back-off is over.
+    pub(super) fn release_due(&mut self, now: Duration) {
+        while let Some((until, board)) = self.backing_off.first().cloned() {
+            if until > now {
+                return;
+            }
+            self.change(&board, State::Ready);
+        }
+    }
+
+    /// Returns the board to move next and the target where it failed last.
+    pub(super) fn first_ready(&self) -> Option<(BoardId, Option<ServerName>)> {
+        let (_, board) = self.ready.first()?;
+        let entry = self.boards.get(board)?;
+        Some((board.clone(), entry.last_target.clone()))
+    }
+
+    /// Notes that a move was begun.
+    pub(super) fn start(&mut self, board: &BoardId, target: &ServerName, targets: &mut Targets) {
+        let Some(entry) = self.boards.get_mut(board) else {
+            return;
+        };
+        // A board costs its target something even while nobody is on it.
+        let weight = entry.sessions.saturating_add(1);
+        entry.tries += 1;
+        entry.last_target = Some(target.clone());
+        targets.start(target, weight);
+        let target = target.clone();
+        self.change(
+            board,
+            State::UnderWay {
+                target,
+                weight,
+                is_loading: true,
+            },
+        );
+    }
+
+    /// Notes that the target has loaded a board.
+    pub(super) fn prepared(&mut self, board: &BoardId, targets: &mut Targets) -> Fit {
+        match self.boards.get_mut(board).map(|entry| &mut entry.state) {
+            Some(State::UnderWay { target, is_loading, .. }) if *is_loading => {
+                *is_loading = false;
+                targets.loaded(target);
+                Fit::Known
+            }
+            Some(State::UnderWay { .. }) => Fit::AlreadyPrepared,
+            Some(State::Ready | State::BackingOff { .. } | State::GivenUp | State::Moved | State::Closed) | None => {
+                Fit::NotUnderWay
+            }
+        }
+    }
+
+    /// Notes that a move has ended; a board that stayed is tried again after a back-off, while tries are left.
+    pub(super) fn end(&mut self, board: &BoardId, arrived: bool, now: Duration, targets: &mut Targets) -> Fit {
+        let Some(entry) = self.boards.get(board) else {
+            return Fit::NotUnderWay;
+        };
+        let State::UnderWay {
+            target,
+            weight,
+            is_loading,
+        } = &entry.state
+        else {
+            return Fit::NotUnderWay;
+        };
+        targets.end(target, *weight, *is_loading, arrived);
+        let next = if arrived {
+            State::Moved
+        } else if entry.tries < TRIES_MAX {
+            State::BackingOff {
+                until: now.saturating_add(back_off(entry.tries)),
+            }
+        } else {
+            State::GivenUp
+        };
+        self.change(board, next);
+        Fit::Known
+    }
+
+    /// Returns the boards whose moves are under way.
+    pub(super) fn under_way(&self) -> Vec<BoardId> {
+        let under_way = |entry: &Entry| matches!(entry.state, State::UnderWay { .. });
+        self.boards
+            .iter()
+            .filter(|(_, entry)| under_way(entry))
+            .map(|(board, _)| board.clone())
+            .collect()
+    }
+
+    /// Reads whether no board is under way, ready or backing off: those that are left were given up.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.ready.is_empty() && self.backing_off.is_empty() && self.counts.under_way == 0
+    }
+
+    /// Reads whether a board could be started now, but for pace and targets.
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Returns when the first back-off is over.
+    pub(super) fn next_back_off(&self) -> Option<Duration> {
+        self.backing_off.first().map(|(until, _)| *until)
+    }
+
+    /// Returns how many boards are in which state.
+    pub(super) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Forgets the boards and keeps their counts: the drain has ended.
+    pub(super) fn forget(&mut self) {
+        *self = Self::with_counts(self.counts);
+    }
+
+    fn add(&mut self, board: BoardId, sessions: u64) {
+        self.ready.insert((sessions, board.clone()));
+        self.counts.left += 1;
+        let entry = Entry {
+            sessions,
+            tries: 0,
+            last_target: None,
+            state: State::Ready,
+        };
+        self.boards.insert(board, entry);
+    }
+
+    /// The only way from state to state: indexes and counts follow.
+    fn change(&mut self, board: &BoardId, next: State) {
+        let Some(entry) = self.boards.get_mut(board) else {
+            return;
+        };
+        match &entry.state {
+            State::Ready => {
+                self.ready.remove(&(entry.sessions, board.clone()));
+                self.counts.left -= 1;
+            }
+            State::BackingOff { until } => {
+                self.backing_off.remove(&(*until, board.clone()));
+                self.counts.left -= 1;
+            }
+            State::UnderWay { .. } => {
+                self.counts.under_way -= 1;
+                self.counts.left -= 1;
+            }
+            State::GivenUp => self.counts.left -= 1,
+            State::Moved => self.counts.moved -= 1,
+            State::Closed => self.counts.closed -= 1,
+        }
+        match &next {
+            State::Ready => {
+                self.ready.insert((entry.sessions, board.clone()));
+                self.counts.left += 1;
+            }
+            State::BackingOff { until } => {
+                self.backing_off.insert((*until, board.clone()));
+                self.counts.left += 1;
+            }
+            State::UnderWay { .. } => {
+                self.counts.under_way += 1;
+                self.counts.left += 1;
+            }
+            State::GivenUp => self.counts.left += 1,
+            State::Moved => self.counts.moved += 1,
+            State::Closed => self.counts.closed += 1,
+        }
+        entry.state = next;
+    }
+}
+
+impl State {
+    /// Reads whether the board is on a source, as far as is known, and no move of it is under way.
+    fn is_waiting(&self) -> bool {
+        match self {
+            Self::Ready | Self::BackingOff { .. } | Self::GivenUp => true,
+            Self::UnderWay { .. } | Self::Moved | Self::Closed => false,
+        }
+    }
+}
+
+/// Waits longer after each try: 1, 2, 4, 8 and 16 s.
+fn back_off(tries: u32) -> Duration {
+    BACK_OFF * 2u32.saturating_pow(tries.saturating_sub(1))
+}
+
+/// How often a board is tried. The back-offs between add up to 31 s, so the last try is beyond the bounce limit.
+pub const TRIES_MAX: u32 = 6;
+
+/// After the first failure; doubled by each that follows.
+pub const BACK_OFF: Duration = Duration::from_secs(1);
