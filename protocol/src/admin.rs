@@ -1,7 +1,13 @@
 //! The bodies of the admin API: drains, boards and moves. Later versions add fields and change none.
 
+mod problem;
+mod view;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use problem::{Problem, ProblemType};
+pub use view::{DrainList, MoveList, MoveRecord, ServerList, ServerView};
 
 use crate::generation::Generation;
 use crate::id::{BoardId, DrainId, ReleaseName, ServerName, SessionId};
@@ -63,6 +69,38 @@ pub struct Pace {
     /// Boards that one target loads at once.
     #[schema(minimum = 1)]
     pub loads_per_target: u32,
+}
+
+/// Says which part of a pace is out of its range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{field} has to be {allowed}")]
+pub struct PaceFault {
+    /// The part.
+    pub field: &'static str,
+    /// What it may be.
+    pub allowed: &'static str,
+}
+
+impl Pace {
+    /// Checks that every part is in its range.
+    ///
+    /// # Errors
+    /// Names the first part that is not.
+    pub fn check(&self) -> Result<(), PaceFault> {
+        let fault = |field, allowed| Err(PaceFault { field, allowed });
+        let rate = self.boards_per_second;
+        // One board in a thousand seconds is a pause; more per second than this is no pace.
+        if rate != 0.0 && !(0.001..=10_000.0).contains(&rate) {
+            return fault("boards_per_second", "0 for no limit, or 0.001 to 10000");
+        }
+        if !(1..=1000).contains(&self.boards_at_once) {
+            return fault("boards_at_once", "1 to 1000");
+        }
+        if !(1..=1000).contains(&self.loads_per_target) {
+            return fault("loads_per_target", "1 to 1000");
+        }
+        Ok(())
+    }
 }
 
 impl Default for Pace {

@@ -1,0 +1,162 @@
+//! How the admin API refuses: `application/problem+json` (RFC 9457) with types of a fixed list.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::id::DrainId;
+
+/// A refusal of the admin API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// What kind of refusal; stable, made for machines.
+    #[serde(rename = "type")]
+    pub kind: ProblemType,
+    /// The HTTP status once more.
+    pub status: u16,
+    /// One line for people, the same for every problem of the type.
+    pub title: String,
+    /// What exactly, with values and the way out.
+    pub detail: String,
+    /// The part of the request at fault, as `pace.boards_at_once` or `from.servers[0]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// The drain that stands in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainId>,
+}
+
+/// The types of [`Problem`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProblemType {
+    /// The body is no JSON.
+    BadJson,
+    /// A field is missing, unknown, of the wrong type, out of its range, or names nothing.
+    InvalidField,
+    /// The body is larger than any request needs.
+    BodyTooLarge,
+    /// The body is not declared as `application/json`.
+    UnsupportedMediaType,
+    /// The `Host` header names another host than the loopback: a web page may be behind it.
+    ForbiddenHost,
+    /// A web page of another origin asks.
+    ForbiddenOrigin,
+    /// There is no such path.
+    UnknownPath,
+    /// The path knows other methods; see `Allow`.
+    MethodNotAllowed,
+    /// No drain has that id.
+    UnknownDrain,
+    /// No board has that id.
+    UnknownBoard,
+    /// A drain with that id was started by another request.
+    DrainExists,
+    /// A running drain empties one of the sources, or one server is to be emptied and filled at once; see `drain`.
+    DrainConflict,
+    /// Nobody owns the board, it is being moved, or the target owns it already.
+    BoardNotMovable,
+    /// The target is not ready.
+    TargetNotReady,
+    /// The registry does not answer; nothing was begun.
+    RegistryUnavailable,
+    /// The gateway is going down.
+    ShuttingDown,
+    /// A fault of the gateway; its log says more.
+    Internal,
+}
+
+impl ProblemType {
+    /// Every type, for documents and tests.
+    pub const ALL: [Self; 17] = [
+        Self::BadJson,
+        Self::InvalidField,
+        Self::BodyTooLarge,
+        Self::UnsupportedMediaType,
+        Self::ForbiddenHost,
+        Self::ForbiddenOrigin,
+        Self::UnknownPath,
+        Self::MethodNotAllowed,
+        Self::UnknownDrain,
+        Self::UnknownBoard,
+        Self::DrainExists,
+        Self::DrainConflict,
+        Self::BoardNotMovable,
+        Self::TargetNotReady,
+        Self::RegistryUnavailable,
+        Self::ShuttingDown,
+        Self::Internal,
+    ];
+
+    /// Returns the HTTP status that goes with the type.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::BadJson | Self::InvalidField => 400,
+            Self::ForbiddenHost | Self::ForbiddenOrigin => 403,
+            Self::UnknownPath | Self::UnknownDrain | Self::UnknownBoard => 404,
+            Self::MethodNotAllowed => 405,
+            Self::DrainExists | Self::DrainConflict | Self::BoardNotMovable | Self::TargetNotReady => 409,
+            Self::BodyTooLarge => 413,
+            Self::UnsupportedMediaType => 415,
+            Self::Internal => 500,
+            Self::RegistryUnavailable | Self::ShuttingDown => 503,
+        }
+    }
+
+    /// Returns the one line for people.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::BadJson => "The body is not valid JSON",
+            Self::InvalidField => "A field of the request is not valid",
+            Self::BodyTooLarge => "The body is too large",
+            Self::UnsupportedMediaType => "The body must be application/json",
+            Self::ForbiddenHost => "The admin API answers under loopback names only",
+            Self::ForbiddenOrigin => "The admin API does not answer web pages of other origins",
+            Self::UnknownPath => "There is no such path",
+            Self::MethodNotAllowed => "The path does not know this method",
+            Self::UnknownDrain => "There is no such drain",
+            Self::UnknownBoard => "There is no such board",
+            Self::DrainExists => "Another request has started a drain with this id",
+            Self::DrainConflict => "A running drain stands in the way",
+            Self::BoardNotMovable => "The board cannot be moved now",
+            Self::TargetNotReady => "The target is not ready",
+            Self::RegistryUnavailable => "The registry does not answer",
+            Self::ShuttingDown => "The gateway is shutting down",
+            Self::Internal => "The gateway failed",
+        }
+    }
+}
+
+impl Problem {
+    /// The media type of the body.
+    pub const MEDIA_TYPE: &str = "application/problem+json";
+
+    /// Makes a problem of a type.
+    pub fn new(kind: ProblemType, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            status: kind.status(),
+            title: kind.title().to_owned(),
+            detail: detail.into(),
+            field: None,
+            drain: None,
+        }
+    }
+
+    /// Blames a part of the request.
+    #[must_use]
+    pub fn at(self, field: impl Into<String>) -> Self {
+        Self {
+            field: Some(field.into()),
+            ..self
+        }
+    }
+
+    /// Names the drain that stands in the way.
+    #[must_use]
+    pub fn because_of(self, drain: DrainId) -> Self {
+        Self {
+            drain: Some(drain),
+            ..self
+        }
+    }
+}
