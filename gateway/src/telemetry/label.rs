@@ -319,6 +319,8 @@ label! {
     ControlFailure {
         /// The server refused as the contract says.
         Refused = "refused",
+        /// The server did not accept our token.
+        Unauthorized = "unauthorized",
         /// No answer came; the call may have been carried out.
         Unanswered = "unanswered",
         /// The call was never sent.

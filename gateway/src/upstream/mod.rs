@@ -1,15 +1,23 @@
-//! Board servers: the way to them.
+//! Board servers: what is known of them, the way to them, and their control contract.
 
 mod agreement;
 mod connection;
+mod control;
+mod control_error;
 mod dial;
 mod extension;
 mod handshake;
+mod poll;
+mod server;
 mod terms;
 
 pub use agreement::{Agreement, AgreementFault, Disagreement};
 pub use connection::{ConnectError, Connection, ExchangeError, ServerBody, connect, exchange, tune};
+pub use control::{BoardListing, ControlClient, ControlHttp};
+pub use control_error::{ControlError, Nonsense};
 pub use dial::{DialDeadlines, DialError, DialIds, Dialled, UpgradeFault, dial, introduce};
 pub use extension::{Deflate, Extension, ExtensionFault, Window};
 pub use handshake::{Asking, Handshake, Offer, clean_extension_offer};
+pub use poll::poll_servers;
+pub use server::{HeardListing, Server, ServerStatus, Servers};
 pub use terms::{Terms, TermsFault, TermsMode};

@@ -1,0 +1,355 @@
+//! The gateway's side of the control contract: one call at a time, each with a deadline, none repeated.
+//!
+//! What a failed call lets the caller conclude is the whole point of [`ControlError`]. A repeat is the caller's
+//! decision: calls are idempotent by (board, generation, attempt).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use handover_protocol::contract::wire::{BOARDS_PER_PAGE_MAX, CONTROL_BODY_BYTES_MAX, PREFIX};
+use handover_protocol::contract::{
+    ActivateRequest, Activated, BoardPage, BoardReport, ContractProblem, ForgetQuery, FreezeRequest, Frozen,
+    PrepareRequest, Prepared, ServerReport, ThawRequest, Thawed,
+};
+use handover_protocol::{BoardId, Incarnation};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::control_error::{ControlError, Nonsense};
+use crate::config::{Control, ControlToken};
+use crate::telemetry::Metrics;
+use crate::telemetry::label::{ControlCall, Limit};
+
+/// The HTTP client under every [`ControlClient`]; clones share its connections.
+#[derive(Debug, Clone)]
+pub struct ControlHttp(Client<HttpConnector, Full<Bytes>>);
+
+impl ControlHttp {
+    /// Makes a client without connections.
+    pub fn new() -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        // It repeats a request only on a pooled connection that ended before a byte of it was written.
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .http1_max_headers(HEADER_COUNT_MAX)
+            .http1_max_buf_size(HEAD_BYTES_MAX)
+            .build(connector);
+        Self(client)
+    }
+}
+
+impl Default for ControlHttp {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Calls one server's control contract.
+#[derive(Debug, Clone)]
+pub struct ControlClient {
+    /// `http://authority/handover/v1`.
+    base: Arc<str>,
+    authorization: Option<HeaderValue>,
+    http: ControlHttp,
+    /// For calls that are no board's.
+    timeout: Duration,
+    metrics: Arc<Metrics>,
+}
+
+/// What a server holds in memory, read page by page from one process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoardListing {
+    /// That process.
+    pub incarnation: Incarnation,
+    /// By board id.
+    pub boards: Vec<BoardReport>,
+}
+
+impl ControlClient {
+    /// Aims at one server; `timeout` is for the calls that concern no single board.
+    pub fn new(control: &Control, http: ControlHttp, timeout: Duration, metrics: Arc<Metrics>) -> Self {
+        Self {
+            base: format!("{}{PREFIX}", control.url).into(),
+            authorization: control.token.as_ref().map(bearer),
+            http,
+            timeout,
+            metrics,
+        }
+    }
+
+    /// Asks who answers, and whether it can take boards.
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub async fn server(&self) -> Result<ServerReport, ControlError> {
+        let request = self.request(Method::GET, "/server", Bytes::new());
+        self.call(ControlCall::Server, request, self.timeout).await
+    }
+
+    /// Lists what the server holds in memory, all pages of it; each page has a deadline of its own.
+    ///
+    /// # Errors
+    /// See [`ControlError`]. A server that is restarted between two pages, or whose pages do not go forward, talks
+    /// nonsense.
+    pub async fn boards(&self) -> Result<BoardListing, ControlError> {
+        let mut page = self.board_page(None).await?;
+        let mut listing = BoardListing {
+            incarnation: page.incarnation,
+            boards: page.boards,
+        };
+        while let Some(after) = page.next {
+            page = self.board_page(Some(&after)).await?;
+            let goes_on = page.incarnation == listing.incarnation
+                && page.boards.iter().all(|report| report.board > after)
+                && page.next.as_ref().is_none_or(|next| *next > after);
+            if !goes_on || listing.boards.len() + page.boards.len() > BOARDS_MAX {
+                return Err(self.fails(ControlCall::Boards, ControlError::Nonsense(Nonsense::Pages)));
+            }
+            listing.boards.extend(page.boards);
+        }
+        Ok(listing)
+    }
+
+    /// Has the server load a board as a standby.
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub async fn prepare(
+        &self,
+        board: &BoardId,
+        request: &PrepareRequest,
+        timeout: Duration,
+    ) -> Result<Prepared, ControlError> {
+        let request = self.request(Method::PUT, &board_path(board, ""), json(request));
+        self.call(ControlCall::Prepare, request, timeout).await
+    }
+
+    /// Has the server handle what was passed on, save it, and take no more.
+    ///
+    /// # Errors
+    /// See [`ControlError`]. After [`ControlError::Unanswered`] the board may be frozen: thaw it.
+    pub async fn freeze(
+        &self,
+        board: &BoardId,
+        request: &FreezeRequest,
+        timeout: Duration,
+    ) -> Result<Frozen, ControlError> {
+        let request = self.request(Method::POST, &board_path(board, "/freeze"), json(request));
+        self.call(ControlCall::Freeze, request, timeout).await
+    }
+
+    /// Has the server take the fence and own a board.
+    ///
+    /// # Errors
+    /// See [`ControlError`]. After [`ControlError::Unanswered`] the server may own the board: repeat, or go above.
+    pub async fn activate(
+        &self,
+        board: &BoardId,
+        request: &ActivateRequest,
+        timeout: Duration,
+    ) -> Result<Activated, ControlError> {
+        let request = self.request(Method::POST, &board_path(board, "/activate"), json(request));
+        self.call(ControlCall::Activate, request, timeout).await
+    }
+
+    /// Has the server take a board back after an abort.
+    ///
+    /// # Errors
+    /// See [`ControlError`]. Unless it is answered, no session may be resumed.
+    pub async fn thaw(
+        &self,
+        board: &BoardId,
+        request: &ThawRequest,
+        timeout: Duration,
+    ) -> Result<Thawed, ControlError> {
+        let request = self.request(Method::POST, &board_path(board, "/thaw"), json(request));
+        self.call(ControlCall::Thaw, request, timeout).await
+    }
+
+    /// Has the server drop its standby or its frozen copy of a board.
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub async fn forget(&self, board: &BoardId, query: &ForgetQuery, timeout: Duration) -> Result<(), ControlError> {
+        let query = format!("?generation={}&attempt={}", query.generation, query.attempt);
+        let request = self.request(Method::DELETE, &board_path(board, &query), Bytes::new());
+        self.observe(ControlCall::Forget, async {
+            let (head, body) = self.exchange(request, timeout).await?;
+            accept(&head, &body)
+        })
+        .await
+    }
+
+    async fn board_page(&self, after: Option<&BoardId>) -> Result<BoardPage, ControlError> {
+        let from = after.map_or_else(String::new, |after| format!("&after={}", after.to_url_segment()));
+        let path = format!("/boards?limit={BOARDS_PER_PAGE_MAX}{from}");
+        let request = self.request(Method::GET, &path, Bytes::new());
+        self.call(ControlCall::Boards, request, self.timeout).await
+    }
+
+    fn request(&self, method: Method, path: &str, body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header(
+                ACCEPT,
+                HeaderValue::from_static("application/json, application/problem+json"),
+            )
+            .body(Full::new(body.clone()))
+            .expect("an authority that was parsed and an encoded path make a URI");
+        let headers = request.headers_mut();
+        if !body.is_empty() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        if let Some(authorization) = &self.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        request
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        call: ControlCall,
+        request: Request<Full<Bytes>>,
+        timeout: Duration,
+    ) -> Result<T, ControlError> {
+        self.observe(call, async {
+            let (head, body) = self.exchange(request, timeout).await?;
+            accept(&head, &body)?;
+            if media_type(&head.headers) != JSON {
+                return Err(Nonsense::content_type(&head.headers).into());
+            }
+            serde_json::from_slice(&body).map_err(|error| Nonsense::Body(error).into())
+        })
+        .await
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        deadline: Duration,
+    ) -> Result<(http::response::Parts, Bytes), ControlError> {
+        let exchange = async {
+            let response = self.http.0.request(request).await.map_err(|error| {
+                if error.is_connect() {
+                    ControlError::Unreachable(error)
+                } else {
+                    ControlError::Unanswered(error.into())
+                }
+            })?;
+            collect(response).await
+        };
+        match timeout(deadline, exchange).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                if let ControlError::Nonsense(Nonsense::TooLarge) = &error {
+                    self.metrics.limit_hits.of(Limit::ControlBodyBytes).inc();
+                }
+                Err(error)
+            }
+            Err(elapsed) => {
+                self.metrics.limit_hits.of(Limit::ControlCallTimeout).inc();
+                Err(ControlError::Unanswered(elapsed.into()))
+            }
+        }
+    }
+
+    async fn observe<T>(
+        &self,
+        call: ControlCall,
+        work: impl Future<Output = Result<T, ControlError>>,
+    ) -> Result<T, ControlError> {
+        let begun = Instant::now();
+        let result = work.await;
+        let seconds = begun.elapsed().as_secs_f64();
+        self.metrics.control_call_seconds.of(call).observe(seconds);
+        result.map_err(|error| self.fails(call, error))
+    }
+
+    fn fails(&self, call: ControlCall, error: ControlError) -> ControlError {
+        self.metrics.control_failures.of(call, error.label()).inc();
+        error
+    }
+}
+
+/// Lets pass what the contract calls a success, and tells a refusal from nonsense.
+fn accept(head: &http::response::Parts, body: &Bytes) -> Result<(), ControlError> {
+    if head.status.is_success() {
+        return Ok(());
+    }
+    if let StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN = head.status {
+        return Err(ControlError::Unauthorized { status: head.status });
+    }
+    if media_type(&head.headers) != PROBLEM {
+        return Err(Nonsense::Status(head.status).into());
+    }
+    match serde_json::from_slice::<ContractProblem>(body) {
+        Ok(problem) => Err(ControlError::Refused(Box::new(problem))),
+        Err(_) => Err(Nonsense::Status(head.status).into()),
+    }
+}
+
+async fn collect(response: Response<Incoming>) -> Result<(http::response::Parts, Bytes), ControlError> {
+    let (head, body) = response.into_parts();
+    match Limited::new(body, CONTROL_BODY_BYTES_MAX).collect().await {
+        Ok(body) => Ok((head, body.to_bytes())),
+        Err(error) if error.is::<LengthLimitError>() => Err(Nonsense::TooLarge.into()),
+        Err(error) => Err(ControlError::Unanswered(error)),
+    }
+}
+
+fn board_path(board: &BoardId, rest: &str) -> String {
+    format!("/boards/{}{rest}", board.to_url_segment())
+}
+
+fn json(body: &impl Serialize) -> Bytes {
+    serde_json::to_vec(body)
+        .expect("bodies of the contract have string keys and no other serializer")
+        .into()
+}
+
+fn bearer(token: &ControlToken) -> HeaderValue {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.reveal()))
+        .expect("a token is checked to be visible ASCII when it is read");
+    value.set_sensitive(true);
+    value
+}
+
+/// Returns a message's media type without its parameters, in lower case.
+fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default();
+    essence.trim().to_ascii_lowercase()
+}
+
+const JSON: &str = "application/json";
+const PROBLEM: &str = "application/problem+json";
+
+/// A server on the same network takes a connection within a few milliseconds, or is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Below the keep-alive of every common server (gunicorn's 2 s is the shortest), so that it does not close a
+/// connection at the moment at which we use it.
+const IDLE_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// As many as boards move at once by default.
+const IDLE_CONNECTIONS_MAX: usize = 32;
+
+const HEADER_COUNT_MAX: usize = 100;
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Boards of one server that are listed; far beyond what fits into a server's memory.
+const BOARDS_MAX: usize = 1_000_000;

@@ -1,0 +1,101 @@
+//! What a failed control call lets the gateway conclude.
+
+use std::error::Error;
+
+use handover_protocol::contract::{ContractProblem, ContractProblemType};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderMap};
+
+use crate::telemetry::label::ControlFailure;
+
+/// Says why a control call failed, whose fault it is, and whether it was carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The server refuses as the contract says; it did not carry the call out.
+    #[error("the server refuses: {}", describe(.0))]
+    Refused(Box<ContractProblem>),
+    /// The token is wrong or missing: the operator's to mend. It was not carried out.
+    #[error("the server does not accept the control token ({status}); compare control_token_file with the server's")]
+    Unauthorized {
+        /// 401 or 403.
+        status: StatusCode,
+    },
+    /// No whole answer came in time. The call may have been carried out, or may yet be.
+    #[error("the server did not answer the call")]
+    Unanswered(#[source] Box<dyn Error + Send + Sync>),
+    /// There was no connection; certainly it was not carried out.
+    #[error("the server cannot be reached at its control_url")]
+    Unreachable(#[source] hyper_util::client::legacy::Error),
+    /// Something answered, but not as the contract says. It may have been carried out.
+    #[error("the server's answer is none of the contract's")]
+    Nonsense(#[from] Nonsense),
+}
+
+/// In what way an answer is none of the contract's.
+#[derive(Debug, thiserror::Error)]
+pub enum Nonsense {
+    /// A status that the contract does not know, or one without its problem.
+    #[error("status {0} without a problem of the contract")]
+    Status(StatusCode),
+    /// Another content type.
+    #[error("content type {found:?} instead of application/json")]
+    ContentType {
+        /// What came.
+        found: String,
+    },
+    /// No JSON, or a field is missing or wrong.
+    #[error("the body is not what the call answers")]
+    Body(#[source] serde_json::Error),
+    /// More than a control body may have.
+    #[error("the body is larger than a control body may be")]
+    TooLarge,
+    /// The pages of a list do not follow one another.
+    #[error("the pages of the board list do not follow one another")]
+    Pages,
+}
+
+impl ControlError {
+    /// Reads whether the call was certainly not carried out.
+    pub fn was_certainly_not_carried_out(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Unauthorized { .. } | Self::Unreachable(_) => true,
+            Self::Unanswered(_) | Self::Nonsense(_) => false,
+        }
+    }
+
+    /// Returns the kind of refusal, where the server refused as the contract says.
+    pub fn refusal(&self) -> Option<ContractProblemType> {
+        match self {
+            Self::Refused(problem) => Some(problem.kind),
+            Self::Unauthorized { .. } | Self::Unanswered(_) | Self::Unreachable(_) | Self::Nonsense(_) => None,
+        }
+    }
+
+    /// Returns the label that the failure is counted under.
+    pub fn label(&self) -> ControlFailure {
+        match self {
+            Self::Refused(_) => ControlFailure::Refused,
+            Self::Unauthorized { .. } => ControlFailure::Unauthorized,
+            Self::Unanswered(_) => ControlFailure::Unanswered,
+            Self::Unreachable(_) => ControlFailure::Unreachable,
+            Self::Nonsense(_) => ControlFailure::Nonsense,
+        }
+    }
+}
+
+impl Nonsense {
+    /// Names the content type that came.
+    pub(super) fn content_type(headers: &HeaderMap) -> Self {
+        let found = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
+        Self::ContentType {
+            found: String::from_utf8_lossy(found.unwrap_or_default()).into_owned(),
+        }
+    }
+}
+
+fn describe(problem: &ContractProblem) -> String {
+    match &problem.detail {
+        Some(detail) => format!("{} ({detail})", problem.title),
+        None => problem.title.clone(),
+    }
+}

@@ -1,0 +1,259 @@
+//! The board servers as the gateway sees them now: their configuration, and what was last heard of them.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use handover_protocol::admin::Level;
+use handover_protocol::{Incarnation, Owner, ReleaseName, ServerName};
+use tokio::sync::watch;
+
+use super::control::{BoardListing, ControlClient, ControlHttp};
+use super::control_error::ControlError;
+use crate::config::{Config, ServerConfig, ServerUrl};
+use crate::telemetry::{Metrics, ServerMetrics};
+
+/// One board server.
+#[derive(Debug)]
+pub struct Server {
+    config: ServerConfig,
+    control: Option<ControlClient>,
+    status: watch::Sender<ServerStatus>,
+    /// Where the server's own requests come from; loopback addresses are not among them.
+    addresses: ArcSwap<Vec<IpAddr>>,
+    metrics: ServerMetrics,
+}
+
+/// What was last heard of a server.
+#[derive(Debug, Clone, Default)]
+pub struct ServerStatus {
+    /// Whether boards may be placed there now.
+    pub is_ready: bool,
+    /// Whether it was asked at least once, with whatever result.
+    pub was_asked: bool,
+    /// The process that answered last; none of a server without the contract, or before its first answer.
+    pub incarnation: Option<Incarnation>,
+    /// What it can do beyond the contract's core.
+    pub capabilities: Arc<[String]>,
+    /// What it held in memory when it was last asked for all of it.
+    pub listing: Option<Arc<HeardListing>>,
+    /// Since when it has not answered, or not as the contract says.
+    pub silent_since: Option<Instant>,
+}
+
+/// A server's list of boards, and when it was asked for.
+#[derive(Debug)]
+pub struct HeardListing {
+    /// The list.
+    pub listing: BoardListing,
+    /// Before this the server may have changed it.
+    pub asked_at: Instant,
+}
+
+impl Server {
+    fn new(config: ServerConfig, http: &ControlHttp, settings: &Config, metrics: &Arc<Metrics>) -> Self {
+        let timeout = settings.limits.control_call_timeout;
+        let control = config
+            .control
+            .as_ref()
+            .map(|control| ControlClient::new(control, http.clone(), timeout, Arc::clone(metrics)));
+        let addresses = config.url.host().parse().into_iter().collect();
+        Self {
+            control,
+            status: watch::Sender::new(ServerStatus::default()),
+            addresses: ArcSwap::from_pointee(foreign(addresses)),
+            metrics: metrics.server(&config.name, &config.release),
+            config,
+        }
+    }
+
+    /// Returns the server's name.
+    pub fn name(&self) -> &ServerName {
+        &self.config.name
+    }
+
+    /// Returns where sessions and requests go.
+    pub fn url(&self) -> &ServerUrl {
+        &self.config.url
+    }
+
+    /// Returns the release that the configuration says it runs.
+    pub fn release(&self) -> &ReleaseName {
+        &self.config.release
+    }
+
+    /// Returns the way to call its control contract; none of an opaque server.
+    pub fn control(&self) -> Option<&ControlClient> {
+        self.control.as_ref()
+    }
+
+    /// Reads whether it implements the control contract.
+    pub fn has_contract(&self) -> bool {
+        self.control.is_some()
+    }
+
+    /// Returns what the server was changed for.
+    pub fn level(&self) -> Level {
+        match self.control {
+            Some(_) => Level::Contract,
+            None => Level::Opaque,
+        }
+    }
+
+    /// Returns the server's gauges.
+    pub fn metrics(&self) -> &ServerMetrics {
+        &self.metrics
+    }
+
+    /// Returns what was last heard of it.
+    pub fn status(&self) -> ServerStatus {
+        self.status.borrow().clone()
+    }
+
+    /// Reads whether boards may be placed there now.
+    pub fn is_ready(&self) -> bool {
+        self.status.borrow().is_ready
+    }
+
+    /// Returns the process that answered last.
+    pub fn incarnation(&self) -> Option<Incarnation> {
+        self.status.borrow().incarnation.clone()
+    }
+
+    /// Watches what is heard of it.
+    pub fn watch(&self) -> watch::Receiver<ServerStatus> {
+        self.status.subscribe()
+    }
+
+    /// Returns the server as an owner: its name and the process that answered last.
+    pub fn owner(&self) -> Owner {
+        Owner {
+            server: self.config.name.clone(),
+            incarnation: self.incarnation(),
+        }
+    }
+
+    /// Reads whether the server can be the very process that `owner` means.
+    ///
+    /// A restarted server owns nothing of what its former process owned. Before the first answer of a server it is
+    /// believed to be the same: known boards route on while control is silent, and a contract server refuses a
+    /// handshake for a board that it does not own.
+    pub fn may_serve(&self, owner: &Owner) -> bool {
+        let heard = self.incarnation();
+        owner.server == self.config.name && (heard.is_none() || heard == owner.incarnation)
+    }
+
+    /// Reads the server's whole list of boards now, and publishes it.
+    ///
+    /// # Errors
+    /// See [`ControlError`]; an opaque server has none and answers `None`.
+    pub async fn read_boards(&self) -> Result<Option<Arc<HeardListing>>, ControlError> {
+        let Some(control) = &self.control else { return Ok(None) };
+        let asked_at = Instant::now();
+        let listing = control.boards().await?;
+        let heard = Arc::new(HeardListing { listing, asked_at });
+        self.status.send_if_modified(|status| {
+            let is_newer = status.listing.as_ref().is_none_or(|known| known.asked_at < asked_at);
+            if is_newer {
+                status.listing = Some(Arc::clone(&heard));
+            }
+            is_newer
+        });
+        Ok(Some(heard))
+    }
+
+    /// Publishes what was heard.
+    pub(super) fn hear(&self, change: impl FnOnce(&mut ServerStatus)) {
+        self.status.send_modify(change);
+    }
+
+    /// Notes where the server's own requests come from.
+    pub(super) fn set_addresses(&self, addresses: Vec<IpAddr>) {
+        self.addresses.store(Arc::new(foreign(addresses)));
+    }
+
+    fn has_address(&self, peer: IpAddr) -> bool {
+        self.addresses.load().contains(&peer)
+    }
+}
+
+/// Every configured server.
+#[derive(Debug)]
+pub struct Servers {
+    by_name: HashMap<ServerName, Arc<Server>>,
+    /// In the order of the configuration.
+    all: Vec<Arc<Server>>,
+}
+
+impl Servers {
+    /// Takes the servers of the configuration; nothing has been heard of them yet.
+    pub fn new(config: &Config, metrics: &Arc<Metrics>) -> Arc<Self> {
+        let http = ControlHttp::new();
+        let all: Vec<_> = config
+            .servers
+            .iter()
+            .map(|server| Arc::new(Server::new(server.clone(), &http, config, metrics)))
+            .collect();
+        let by_name = all
+            .iter()
+            .map(|server| (server.name().clone(), Arc::clone(server)))
+            .collect();
+        Arc::new(Self { by_name, all })
+    }
+
+    /// Returns a server by its name.
+    pub fn get(&self, name: &ServerName) -> Option<Arc<Server>> {
+        self.by_name.get(name).cloned()
+    }
+
+    /// Returns every server, in the order of the configuration.
+    pub fn all(&self) -> &[Arc<Server>] {
+        &self.all
+    }
+
+    /// Returns the servers of a release, in the order of the configuration.
+    pub fn of_release(&self, release: &ReleaseName) -> impl Iterator<Item = &Arc<Server>> {
+        self.all.iter().filter(move |server| server.release() == release)
+    }
+
+    /// Returns the ready server of a release that has the least load; the first in the configuration of equals.
+    pub fn least_loaded(
+        &self,
+        release: &ReleaseName,
+        load: impl Fn(&Server) -> usize,
+        is_avoided: impl Fn(&Server) -> bool,
+    ) -> Option<Arc<Server>> {
+        self.of_release(release)
+            .filter(|server| server.is_ready() && !is_avoided(server))
+            .min_by_key(|server| load(server))
+            .cloned()
+    }
+
+    /// Reads whether a request comes from a board server itself; such a request is never parked, for the server may
+    /// wait for it while a move waits for the server.
+    ///
+    /// Only a server's address beyond this machine tells so: who comes over the loopback may be anybody.
+    pub fn is_servers_own(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        !peer.is_loopback() && self.all.iter().any(|server| server.has_address(peer))
+    }
+
+    /// Waits until every server has been asked once.
+    pub async fn asked(&self) {
+        for server in &self.all {
+            // It ends with the server, which this table keeps.
+            let _ = server.watch().wait_for(|status| status.was_asked).await;
+        }
+    }
+}
+
+/// Keeps the addresses that are not this machine's loopback.
+fn foreign(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    addresses
+        .into_iter()
+        .map(|address| address.to_canonical())
+        .filter(|address| !address.is_loopback() && !address.is_unspecified())
+        .collect()
+}
