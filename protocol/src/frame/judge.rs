@@ -101,7 +101,8 @@ impl Standing {
             FORM_64_BITS if payload_len <= u64::from(u16::MAX) => return Err(ViolationKind::LengthNotMinimal),
             _ => {}
         }
-        let message_bytes = self.message_bytes.saturating_add(payload_len);
+        // No overflow: all of the open message but this frame has passed, and this frame is below 2^63.
+        let message_bytes = self.message_bytes + payload_len;
         if message_bytes > limits.message_bytes_max && !opcode.is_control() {
             return Err(ViolationKind::MessageTooLarge);
         }

@@ -166,3 +166,21 @@ impl MessageReader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_is_let_go_at_once_and_never_taken_again() {
+        let mut reader = MessageReader::new(Sender::Server, 8);
+        let mut header: &[u8] = &[0x02, 100];
+        assert_eq!(reader.next(&Limits::default(), &mut header), Ok(None));
+        for passed in 1..=100 {
+            let mut byte: &[u8] = b"x";
+            assert_eq!(reader.next(&Limits::default(), &mut byte), Ok(None));
+            let kept = reader.message.as_ref().expect("the message is open").payload.len();
+            assert_eq!(kept, if passed <= 8 { passed } else { 0 });
+        }
+    }
+}

@@ -269,8 +269,7 @@ impl Scanner {
     fn count_frame(&mut self, header: &FrameHeader) {
         if !header.opcode.is_control() {
             self.fragments += 1;
-            // Without a limit on bytes the sum could pass 64 bits.
-            self.message_bytes = self.message_bytes.saturating_add(header.payload_len);
+            self.message_bytes += header.payload_len;
         }
     }
 
