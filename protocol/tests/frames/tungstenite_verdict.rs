@@ -189,7 +189,9 @@ proptest! {
         bits in 1u8..,
     ) {
         // One byte of one header is changed, and nothing else, so that the verdict hangs on that header.
-        prop_assume!(!frames.is_empty());
+        if frames.is_empty() {
+            return Ok(());
+        }
         let spoilt = spoilt.index(frames.len());
         let mut bytes = wire::by_hand(&frames[..spoilt], sender);
         let at = bytes.len() + part;

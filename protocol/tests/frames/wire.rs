@@ -1,18 +1,35 @@
 //! Draws conversations of whole frames and writes them, by hand and by tungstenite.
 
+use std::fmt;
+
 use handover_protocol::frame::{MaskKey, Opcode, Reserved, Sender};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tungstenite::protocol::frame as theirs;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct WireFrame {
     pub(crate) opcode: Opcode,
     pub(crate) fin: bool,
     pub(crate) rsv1: bool,
     pub(crate) key: MaskKey,
     pub(crate) payload: Vec<u8>,
+}
+
+/// Tells a long payload by its length, so that a failure can be read.
+impl fmt::Debug for WireFrame {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = &self.payload[..self.payload.len().min(16)];
+        let (fin, rsv1) = (u8::from(self.fin), u8::from(self.rsv1));
+        write!(formatter, "{:?} fin {fin} rsv1 {rsv1} ", self.opcode)?;
+        write!(
+            formatter,
+            "key {:02x?} {} bytes {shown:02x?}",
+            self.key,
+            self.payload.len()
+        )
+    }
 }
 
 impl WireFrame {
