@@ -3,5 +3,6 @@
 pub mod ledger;
 pub mod lying_relay;
 pub mod report;
+pub mod store;
 pub mod user;
 pub mod wire;
