@@ -157,3 +157,63 @@ pub(super) const VALUE_LETTERS_MAX: usize = 80;
 
 /// Stands for each byte of a secret. No TOML value has it outside of strings and comments.
 const SECRET_MARK: char = '\u{1}';
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(source: &str, hidden: Option<Range<usize>>, span: Range<usize>) -> Finding {
+        let findings = Findings::new(source);
+        if let Some(hidden) = hidden {
+            findings.hide(hidden);
+        }
+        findings.add(
+            Severity::Fault,
+            "key",
+            Some(span.clone()),
+            Some(span),
+            "is wrong",
+            "right it",
+        );
+        findings.into_parts().0.remove(0)
+    }
+
+    #[test]
+    fn a_place_is_counted_in_characters_from_one() {
+        let source = "a = 1\nkey = [\"bürö\", \"x\"]\n";
+        let start = source.rfind("\"x").unwrap();
+        let place = finding(source, None, start..start + 3).place.unwrap();
+        assert_eq!((place.line, place.column, place.width), (2, 16, 3));
+        let place = finding(source, None, source.len()..source.len()).place.unwrap();
+        assert_eq!((place.line, place.column, place.width), (3, 1, 1));
+    }
+
+    #[test]
+    fn a_long_value_is_cut_and_one_of_several_lines_shows_the_first() {
+        let shown = |source: &str| finding(source, None, 0..source.len()).value.unwrap();
+        assert_eq!(shown("1006"), "1006");
+        assert_eq!(shown("[1,\n2]"), "[1,…");
+        let letters = shown(&"ü".repeat(200)).chars().count();
+        assert_eq!(letters, VALUE_LETTERS_MAX + 1);
+    }
+
+    #[test]
+    fn a_hidden_value_is_shown_nowhere() {
+        let found = finding("key = 'hunter2'\n", Some(6..15), 6..15);
+        assert_eq!(found.value, None);
+        assert_eq!(found.place.unwrap().excerpt, "key = *********");
+    }
+
+    #[test]
+    fn findings_come_in_the_order_of_the_file() {
+        let findings = Findings::new("a\nb\n");
+        findings.add(Severity::Warning, "w", Some(0..1), None, "", "");
+        findings.add(Severity::Fault, "no place", None, None, "", "");
+        findings.add(Severity::Fault, "b", Some(2..3), None, "", "");
+        findings.add(Severity::Fault, "a", Some(0..1), None, "", "");
+        assert!(findings.has_faults());
+        let (faults, warnings) = findings.into_parts();
+        let keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
+        assert_eq!((keys, warnings.len()), (vec!["a", "b", "no place"], 1));
+    }
+}
