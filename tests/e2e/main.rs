@@ -1,3 +1,4 @@
 //! End-to-end tests.
 
 mod harness;
+mod servers;

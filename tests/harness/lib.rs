@@ -12,6 +12,7 @@
 mod admin;
 mod binaries;
 mod board_server;
+mod contract;
 mod eventually;
 mod gateway;
 mod matrix;
@@ -24,6 +25,7 @@ mod user;
 pub use admin::{Admin, AdminError, Metrics};
 pub use binaries::{binary, workspace};
 pub use board_server::{BoardServer, BoardServerBuilder, Program};
+pub use contract::{Contract, ContractError, Numbers};
 pub use eventually::{eventually, eventually_some};
 pub use gateway::{Gateway, GatewayBuilder, Route};
 pub use matrix::{Scope, matrix};

@@ -201,7 +201,7 @@ impl User {
         sent.unwrap_or_else(|error| panic!("{} cannot send: {error}", self.name));
     }
 
-    /// Sends one fragment of a message.
+    /// Sends one fragment of a message: the first one names the kind, those behind it are `Data::Continue`.
     ///
     /// # Panics
     /// When the connection is broken.
