@@ -353,3 +353,6 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Boards of one server that are listed; far beyond what fits into a server's memory.
 const BOARDS_MAX: usize = 1_000_000;
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@
 
 mod agreement;
 mod connection;
+#[cfg(test)]
+mod contract_server;
 mod control;
 mod control_error;
 mod dial;

@@ -187,3 +187,6 @@ const KNOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often a server's host name is looked up.
 const ADDRESSES_INTERVAL: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::control::{BoardListing, ControlClient, ControlHttp};
 use super::control_error::ControlError;
-use crate::config::{Config, ServerConfig, ServerUrl};
+use crate::config::{Limits, ServerConfig, ServerUrl};
 use crate::telemetry::{Metrics, ServerMetrics};
 
 /// One board server.
@@ -53,8 +53,8 @@ pub struct HeardListing {
 }
 
 impl Server {
-    fn new(config: ServerConfig, http: &ControlHttp, settings: &Config, metrics: &Arc<Metrics>) -> Self {
-        let timeout = settings.limits.control_call_timeout;
+    fn new(config: ServerConfig, http: &ControlHttp, limits: &Limits, metrics: &Arc<Metrics>) -> Self {
+        let timeout = limits.control_call_timeout;
         let control = config
             .control
             .as_ref()
@@ -189,12 +189,11 @@ pub struct Servers {
 
 impl Servers {
     /// Takes the servers of the configuration; nothing has been heard of them yet.
-    pub fn new(config: &Config, metrics: &Arc<Metrics>) -> Arc<Self> {
+    pub fn new(servers: &[ServerConfig], limits: &Limits, metrics: &Arc<Metrics>) -> Arc<Self> {
         let http = ControlHttp::new();
-        let all: Vec<_> = config
-            .servers
+        let all: Vec<_> = servers
             .iter()
-            .map(|server| Arc::new(Server::new(server.clone(), &http, config, metrics)))
+            .map(|server| Arc::new(Server::new(server.clone(), &http, limits, metrics)))
             .collect();
         let by_name = all
             .iter()

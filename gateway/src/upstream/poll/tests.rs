@@ -1,0 +1,256 @@
+//! What the gateway hears of servers that start, stop, restart and misbehave.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use handover_protocol::{Incarnation, Owner, ServerName};
+use http::StatusCode;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::poll_servers;
+use crate::config::{Limits, MetricsConfig, ServerConfig};
+use crate::telemetry::Metrics;
+use crate::upstream::contract_server::{ContractServer, Mood, opaque};
+use crate::upstream::{Server, ServerStatus, Servers};
+
+const BOARDS_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Servers that are being asked until this is dropped.
+struct Asked {
+    servers: Arc<Servers>,
+    shutdown: CancellationToken,
+}
+
+impl Asked {
+    async fn start(configs: &[ServerConfig]) -> Self {
+        let metrics = Arc::new(Metrics::new(&MetricsConfig::default()).unwrap());
+        let servers = Servers::new(configs, &Limits::default(), &metrics);
+        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        poll_servers(&servers, BOARDS_INTERVAL, &tasks, &shutdown);
+        timeout(DEADLINE, servers.asked()).await.unwrap();
+        Self { servers, shutdown }
+    }
+
+    fn server(&self, name: &str) -> Arc<Server> {
+        self.servers.get(&name.parse().unwrap()).unwrap()
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+async fn heard(server: &Server, what: &str, condition: impl FnMut(&ServerStatus) -> bool) -> ServerStatus {
+    let mut watch = server.watch();
+    match timeout(DEADLINE, watch.wait_for(condition)).await {
+        Ok(status) => status.unwrap().clone(),
+        Err(_) => panic!("never heard: {what}; but {:?}", server.status()),
+    }
+}
+
+fn incarnation(text: &str) -> Option<Incarnation> {
+    Some(text.parse().unwrap())
+}
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn readiness_and_boards_are_heard_and_kept_up_to_date() {
+    let contract = ContractServer::start().await;
+    contract.tell(|story| story.boards = vec!["a".to_owned()]);
+    let asked = Asked::start(&[contract.config()]).await;
+    let server = asked.server("board-1");
+    let status = heard(&server, "one board", |status| status.listing.is_some()).await;
+    assert!(status.is_ready && status.silent_since.is_none());
+    assert!(status.capabilities.iter().any(|capability| capability == "transparent"));
+    assert_eq!(status.listing.unwrap().listing.boards.len(), 1);
+
+    contract.tell(|story| {
+        story.boards = vec!["a".to_owned(), "b".to_owned(), "c".to_owned()];
+        story.is_ready = false;
+    });
+    heard(&server, "three boards", |status| {
+        !status.is_ready
+            && status
+                .listing
+                .as_ref()
+                .is_some_and(|heard| heard.listing.boards.len() == 3)
+    })
+    .await;
+    contract.tell(|story| story.boards.clear());
+    let now = server.read_boards().await.unwrap().unwrap();
+    assert!(now.listing.boards.is_empty());
+    assert!(server.status().listing.unwrap().listing.boards.is_empty());
+}
+
+#[tokio::test]
+async fn a_restarted_server_owns_nothing_of_before() {
+    let contract = ContractServer::start().await;
+    contract.tell(|story| story.boards = vec!["a".to_owned()]);
+    let asked = Asked::start(&[contract.config()]).await;
+    let server = asked.server("board-1");
+    heard(&server, "boards", |status| status.listing.is_some()).await;
+    let before = server.owner();
+    assert_eq!(before.incarnation, incarnation("first"));
+    assert!(server.may_serve(&before));
+
+    contract.tell(|story| {
+        story.incarnation = "second".to_owned();
+        story.boards.clear();
+    });
+    heard(&server, "the restart", |status| {
+        status.incarnation == incarnation("second")
+    })
+    .await;
+    assert!(!server.may_serve(&before));
+    assert!(server.may_serve(&server.owner()));
+    let status = heard(&server, "boards", |status| status.listing.is_some()).await;
+    assert_eq!(
+        Some(status.listing.unwrap().listing.incarnation.clone()),
+        incarnation("second")
+    );
+}
+
+#[tokio::test]
+async fn a_silent_server_is_not_ready_and_is_still_believed_to_be_itself() {
+    let contract = ContractServer::start().await;
+    let asked = Asked::start(&[contract.config()]).await;
+    let server = asked.server("board-1");
+    let owner = server.owner();
+    for mood in [
+        Mood::Says(StatusCode::OK, "text/html", "<p>hello".to_owned()),
+        Mood::Says(StatusCode::UNAUTHORIZED, "", String::new()),
+    ] {
+        contract.tell(|story| story.mood = mood);
+        let status = heard(&server, "silence", |status| !status.is_ready).await;
+        assert!(status.silent_since.is_some());
+        assert!(server.may_serve(&owner));
+        contract.tell(|story| story.mood = Mood::Fine);
+        let status = heard(&server, "its return", |status| status.is_ready).await;
+        assert!(status.silent_since.is_none());
+    }
+    contract.stop();
+    heard(&server, "its end", |status| !status.is_ready).await;
+    assert!(server.may_serve(&owner));
+}
+
+#[tokio::test]
+async fn a_control_url_that_leads_to_another_server_makes_nothing_ready() {
+    let contract = ContractServer::start().await;
+    contract.tell(|story| story.name = "board-2".to_owned());
+    let asked = Asked::start(&[contract.config()]).await;
+    let status = asked.server("board-1").status();
+    assert!(!status.is_ready && status.incarnation.is_none(), "{status:?}");
+    contract.tell(|story| story.name = "board-1".to_owned());
+    heard(&asked.server("board-1"), "the right one", |status| status.is_ready).await;
+}
+
+#[tokio::test]
+async fn an_opaque_server_is_ready_while_it_takes_connections() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Asked::start(&[opaque("plain", &address.to_string())]).await;
+    let server = asked.server("plain");
+    assert!(server.is_ready() && !server.has_contract());
+    assert!(server.read_boards().await.unwrap().is_none());
+    let owner = server.owner();
+    assert_eq!(owner.incarnation, None);
+    drop(listener);
+    heard(&server, "its end", |status| !status.is_ready).await;
+    assert!(server.may_serve(&owner));
+    let _listener = TcpListener::bind(address).await.unwrap();
+    heard(&server, "its return", |status| status.is_ready).await;
+}
+
+#[tokio::test]
+async fn new_boards_go_to_the_least_loaded_ready_server_of_the_release() {
+    let mut listeners = Vec::new();
+    let mut configs = Vec::new();
+    for (name, release) in [("a", "r1"), ("b", "r1"), ("c", "r1"), ("d", "r2")] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut config = opaque(name, &listener.local_addr().unwrap().to_string());
+        config.release = release.parse().unwrap();
+        configs.push(config);
+        listeners.push(Some(listener));
+    }
+    listeners[0] = None;
+    let asked = Asked::start(&configs).await;
+    let choose = |release: &str, load: fn(&str) -> usize, avoided: &[&str]| {
+        let chosen = asked.servers.least_loaded(
+            &release.parse().unwrap(),
+            |server| load(server.name().as_str()),
+            |server| avoided.contains(&server.name().as_str()),
+        );
+        chosen.map(|server| server.name().as_str().to_owned())
+    };
+    let chosen = |name: &str| Some(name.to_owned());
+    assert_eq!(choose("r1", |_| 0, &[]), chosen("b"), "a is down, b comes first");
+    assert_eq!(choose("r1", |name| usize::from(name == "b"), &[]), chosen("c"));
+    assert_eq!(choose("r1", |_| 0, &["b"]), chosen("c"));
+    assert_eq!(choose("r1", |_| 0, &["b", "c"]), None);
+    assert_eq!(choose("r2", |_| 9, &[]), chosen("d"));
+    assert_eq!(choose("r3", |_| 0, &[]), None);
+}
+
+#[tokio::test]
+async fn only_a_servers_address_beyond_this_machine_marks_a_request_as_its_own() {
+    let configs = [
+        opaque("near", "127.0.0.1:1"),
+        opaque("far", "192.0.2.7:1"),
+        opaque("six", "[2001:db8::7]:1"),
+        opaque("named", "localhost:1"),
+    ];
+    let metrics = Arc::new(Metrics::new(&MetricsConfig::default()).unwrap());
+    let servers = Servers::new(&configs, &Limits::default(), &metrics);
+    let check = |peer: &str, expected: bool| {
+        assert_eq!(servers.is_servers_own(peer.parse().unwrap()), expected, "{peer}");
+    };
+    check("127.0.0.1", false);
+    check("::1", false);
+    check("::ffff:127.0.0.1", false);
+    check("192.0.2.7", true);
+    check("::ffff:192.0.2.7", true);
+    check("192.0.2.8", false);
+    check("2001:db8::7", true);
+    let named = servers.get(&"named".parse::<ServerName>().unwrap()).unwrap();
+    named.set_addresses(vec!["192.0.2.9".parse().unwrap(), "127.0.0.1".parse().unwrap()]);
+    check("192.0.2.9", true);
+    check("127.0.0.1", false);
+}
+
+#[tokio::test]
+async fn the_polls_end_with_the_gateway() {
+    let contract = ContractServer::start().await;
+    contract.tell(|story| story.mood = Mood::Slow(Duration::from_secs(3600)));
+    let metrics = Arc::new(Metrics::new(&MetricsConfig::default()).unwrap());
+    let servers = Servers::new(&[contract.config()], &Limits::default(), &metrics);
+    let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+    poll_servers(&servers, BOARDS_INTERVAL, &tasks, &shutdown);
+    tasks.close();
+    assert_eq!(tasks.len(), 1);
+    shutdown.cancel();
+    timeout(Duration::from_secs(2), tasks.wait()).await.unwrap();
+}
+
+#[test]
+fn an_owner_is_served_by_its_own_process_only() {
+    let metrics = Arc::new(Metrics::new(&MetricsConfig::default()).unwrap());
+    let servers = Servers::new(&[opaque("a", "127.0.0.1:1")], &Limits::default(), &metrics);
+    let server = servers.all()[0].clone();
+    let owner = |name: &str, process: Option<&str>| Owner {
+        server: name.parse().unwrap(),
+        incarnation: process.map(|process| process.parse().unwrap()),
+    };
+    assert!(server.may_serve(&owner("a", None)));
+    assert!(!server.may_serve(&owner("b", None)));
+    assert!(server.may_serve(&owner("a", Some("unheard"))));
+    server.hear(|status| status.incarnation = incarnation("p"));
+    assert!(server.may_serve(&owner("a", Some("p"))));
+    assert!(!server.may_serve(&owner("a", Some("q"))));
+    assert!(!server.may_serve(&owner("a", None)));
+}
