@@ -86,6 +86,7 @@ async fn listen(listener: TcpListener, server: SocketAddr, told: Arc<[Told]>) {
 }
 
 /// Relays one connection until either side ends it.
+#[expect(clippy::result_large_err, reason = "the library's own signature")]
 async fn relay(client: TcpStream, server: SocketAddr, told: Arc<[Told]>) -> Result<(), tungstenite::Error> {
     let mut target = String::new();
     let note_target = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {

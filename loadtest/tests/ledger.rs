@@ -334,6 +334,27 @@ fn what_a_short_list_leaves_out_is_excused_only_between_two_sockets() {
 }
 
 #[test]
+fn a_newcomer_must_be_shown_the_board_without_holes_and_to_its_end() {
+    let mut evidence = truth(2, &[0, 0, 0, 0, 0, 0], Some(1));
+    evidence.testimonies[1].sockets.remove(0);
+    let newcomer = &mut evidence.testimonies[1].sockets[0];
+    newcomer.welcomed_at = Some(6);
+    newcomer.latest_revision = 6;
+    newcomer.drawn.clear();
+    newcomer.listed[0].1 = (3..=6).collect();
+    assert!(judge(&evidence).is_clean());
+
+    let newcomer = &mut evidence.testimonies[1].sockets[0];
+    newcomer.listed[0].1 = [3, 4, 6].into_iter().collect();
+    assert_eq!(found(&judge(&evidence).unseen), BTreeSet::from([("u0".to_owned(), 5)]));
+
+    let newcomer = &mut evidence.testimonies[1].sockets[0];
+    newcomer.welcomed_at = Some(5);
+    newcomer.listed[0].1 = (1..=5).collect();
+    assert_eq!(found(&judge(&evidence).unseen), BTreeSet::from([("u0".to_owned(), 6)]));
+}
+
+#[test]
 fn a_reload_on_a_new_socket_is_no_double() {
     let evidence = truth(3, &[0, 1, 2, 0, 1, 2, 0, 1], Some(1));
     assert_eq!(evidence.testimonies[1].sockets.len(), 2);

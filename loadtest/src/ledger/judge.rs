@@ -130,9 +130,9 @@ fn judge_answers<'a>(testimony: &'a Testimony, database: &Database<'a>, verdict:
 
 /// What the others drew must have come, once and in order.
 fn judge_sightings<'a>(observer: &'a Testimony, database: &Database<'a>, verdict: &mut Verdict) {
-    let Some(joined_at) = observer.sockets.iter().find_map(|socket| socket.welcomed_at) else {
+    if observer.sockets.iter().all(|socket| socket.welcomed_at.is_none()) {
         return;
-    };
+    }
     let mut seen: HashMap<&UserName, Sightings> = HashMap::new();
     for socket in &observer.sockets {
         for sightings in seen.values_mut() {
@@ -169,7 +169,7 @@ fn judge_sightings<'a>(observer: &'a Testimony, database: &Database<'a>, verdict
     for author in authors.iter().filter(|author| **author != &observer.user) {
         let sightings = seen.get(*author);
         for row in database.written_by(&observer.board, author) {
-            let is_due = row.revision > joined_at && !gaps.iter().any(|gap| gap.contains(&row.revision));
+            let is_due = !gaps.iter().any(|gap| gap.contains(&row.revision));
             if is_due && !sightings.is_some_and(|sightings| sightings.ever.contains(&row.seq)) {
                 let offender = Offender {
                     board: row.board.clone(),
@@ -183,8 +183,8 @@ fn judge_sightings<'a>(observer: &'a Testimony, database: &Database<'a>, verdict
     }
 }
 
-/// Finds the revisions that nobody can expect a user to know: saved after the last word on one socket, and too old for
-/// the list in the next one's welcome.
+/// Finds the revisions that nobody can expect a user to know: saved after the last word on one socket (or before the
+/// first), and too old for the list in the next one's welcome.
 fn unlisted_gaps(sockets: &[SocketTestimony]) -> Vec<RangeInclusive<u64>> {
     let mut known = 0;
     let mut gaps = Vec::new();

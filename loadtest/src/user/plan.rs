@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use handover_protocol::id::BoardId;
-use serde::Serialize;
 
 use crate::ledger::UserName;
+use crate::wire::{ClientMessage, Draw, Hello};
 
 use super::clock::Micros;
 use super::stroke::Stroke;
@@ -54,22 +54,6 @@ pub enum Stage {
     Leave,
 }
 
-#[derive(Serialize)]
-struct Hello<'a> {
-    r#type: &'static str,
-    user: &'a str,
-}
-
-#[derive(Serialize)]
-struct Draw<'a> {
-    r#type: &'static str,
-    seq: u64,
-    color: &'static str,
-    points: &'a [[f64; 2]],
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pad: &'a str,
-}
-
 impl Plan {
     /// Returns the user's name.
     pub fn user(&self) -> UserName {
@@ -83,25 +67,22 @@ impl Plan {
 
     /// Writes the first message of a connection.
     pub(super) fn hello(&self) -> String {
-        let user = self.user();
         let hello = Hello {
-            r#type: "hello",
-            user: user.as_str(),
+            user: self.user().to_string(),
         };
-        serde_json::to_string(&hello).expect("names and numbers always serialize")
+        serde_json::to_string(&ClientMessage::Hello(hello)).expect("names and numbers always serialize")
     }
 
     /// Writes the message of the change `seq`.
     pub(super) fn draw(&self, seq: u64) -> String {
         let stroke = Stroke::of(self.number, seq);
         let draw = Draw {
-            r#type: "draw",
             seq,
-            color: stroke.color,
-            points: &stroke.points,
-            pad: &"x".repeat(self.pad_bytes),
+            color: stroke.color.to_owned(),
+            points: stroke.points,
+            pad: (self.pad_bytes > 0).then(|| "x".repeat(self.pad_bytes)),
         };
-        serde_json::to_string(&draw).expect("names and numbers always serialize")
+        serde_json::to_string(&ClientMessage::Draw(draw)).expect("names and numbers always serialize")
     }
 }
 

@@ -340,8 +340,9 @@ enum Heed {
 /// The first pause after a refusal; a user comes back at once where it is let in.
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 const BACKOFF_MAX: Duration = Duration::from_millis(250);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
+/// A first placement may wait for a board that loads for many seconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long answers are waited for after the user's own Close.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
