@@ -1,8 +1,10 @@
 //! The load test.
 
+pub mod demo;
 pub mod ledger;
 pub mod lying_relay;
 pub mod report;
+pub mod scenario;
 pub mod store;
 pub mod user;
 pub mod wire;

@@ -1,0 +1,92 @@
+//! Builds the programs of the demo, with the cargo and in the profile that built the demo itself.
+
+use std::env;
+use std::io;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde::Deserialize;
+
+/// Where the programs are.
+#[derive(Debug, Clone)]
+pub(super) struct Programs {
+    pub(super) gateway: PathBuf,
+    pub(super) board_server: PathBuf,
+}
+
+/// Why there are no programs.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// cargo could not be started, or its output not be read.
+    #[error("cannot run cargo")]
+    Cargo(#[source] io::Error),
+    /// It said above why.
+    #[error("the gateway or the board server does not compile")]
+    Compile,
+    /// cargo built something else.
+    #[error("cargo built no program {0}")]
+    Missing(&'static str),
+}
+
+/// What cargo tells about each thing it built.
+#[derive(Deserialize)]
+struct Artifact {
+    reason: String,
+    #[serde(default)]
+    executable: Option<PathBuf>,
+}
+
+/// Builds the gateway and the board server; what cargo says meanwhile goes to standard error.
+pub(super) fn build() -> Result<Programs, BuildError> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args([
+            "build",
+            "--package",
+            "handover-gateway",
+            "--package",
+            "handover-loadtest",
+        ])
+        .args(["--bin", GATEWAY, "--bin", BOARD_SERVER])
+        .args(["--message-format", "json-render-diagnostics"])
+        .args(["--profile", &profile()])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
+    let output = command.output().map_err(BuildError::Cargo)?;
+    if !output.status.success() {
+        return Err(BuildError::Compile);
+    }
+    let artifacts: Vec<PathBuf> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok())
+        .filter(|artifact| artifact.reason == "compiler-artifact")
+        .filter_map(|artifact| artifact.executable)
+        .collect();
+    let find = |name| {
+        let program = artifacts
+            .iter()
+            .find(|path| path.file_stem().is_some_and(|stem| stem == name));
+        program.cloned().ok_or(BuildError::Missing(name))
+    };
+    Ok(Programs {
+        gateway: find(GATEWAY)?,
+        board_server: find(BOARD_SERVER)?,
+    })
+}
+
+/// Returns the profile that this program was built in: its directory is named after it, but for the first.
+fn profile() -> String {
+    let program = env::current_exe().ok();
+    let directory = program
+        .as_deref()
+        .and_then(|program| program.parent()?.file_name()?.to_str());
+    match directory {
+        Some("debug") | None => "dev".to_owned(),
+        Some(profile) => profile.to_owned(),
+    }
+}
+
+const GATEWAY: &str = "handover";
+const BOARD_SERVER: &str = "board-server";

@@ -1,0 +1,202 @@
+//! The processes of the demo: two servers of each release, and the gateway before them.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::scenario::{AdminClient, Stand};
+
+use super::build::Programs;
+use super::child::{Child, ChildError, first_json};
+use super::options::{Options, SOURCE_RELEASE, TARGET_RELEASE};
+
+/// Everything that runs besides the users.
+pub(super) struct Fleet {
+    gateway: Child,
+    servers: Vec<Child>,
+    stand: Stand,
+}
+
+/// Why the processes do not stand.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    /// One of them fails.
+    #[error(transparent)]
+    Child(#[from] ChildError),
+    /// No port or no file could be had.
+    #[error("cannot prepare the demo")]
+    Prepare(#[from] std::io::Error),
+}
+
+/// A server that listens.
+struct Server {
+    name: &'static str,
+    release: &'static str,
+    traffic: String,
+    control: String,
+}
+
+impl Fleet {
+    /// Starts everything in `directory` and waits until the gateway is ready.
+    pub(super) async fn start(options: &Options, programs: &Programs, directory: &Path) -> Result<Self, FleetError> {
+        let database = match &options.database {
+            Some(url) => url.clone(),
+            None => format!("sqlite:{}", directory.join("boards.db").display()),
+        };
+        let mut children = Vec::new();
+        for (name, release) in SERVERS {
+            std::fs::write(directory.join(token_file(name)), fresh_token())?;
+            let args = server_args(options, name, release, &database);
+            children.push(Child::start(name, &programs.board_server, &args, directory)?);
+        }
+        let mut servers = Vec::new();
+        for ((name, release), child) in SERVERS.into_iter().zip(&mut children) {
+            servers.push(await_server(name, release, child).await?);
+        }
+        let (traffic, admin) = (free_address()?, free_address()?);
+        let config = config(traffic, admin, &servers);
+        std::fs::write(directory.join(CONFIG), config)?;
+        let args = ["serve", "--config", CONFIG].map(str::to_owned);
+        let mut gateway = Child::start("gateway", &programs.gateway, &args, directory)?;
+        let client = AdminClient::new(&format!("http://{admin}"));
+        gateway
+            .ready(READY_LIMIT, async || client.is_ready().await.then_some(()))
+            .await?;
+        Ok(Self {
+            gateway,
+            servers: children,
+            stand: Stand {
+                authority: traffic.to_string(),
+                admin: Some(client),
+                database,
+                servers: SERVERS
+                    .map(|(name, release)| (name.to_owned(), release.to_owned()))
+                    .into(),
+            },
+        })
+    }
+
+    /// Returns where everything stands.
+    pub(super) fn stand(&self) -> &Stand {
+        &self.stand
+    }
+
+    /// Complains when a process has ended.
+    pub(super) fn running(&mut self) -> Result<(), ChildError> {
+        self.gateway.running()?;
+        self.servers.iter_mut().try_for_each(Child::running)
+    }
+
+    /// Ends the gateway and then the servers.
+    pub(super) async fn stop(self) {
+        self.gateway.stop().await;
+        let stops = self.servers.into_iter().map(Child::stop);
+        futures_util::future::join_all(stops).await;
+    }
+}
+
+async fn await_server(name: &'static str, release: &'static str, child: &mut Child) -> Result<Server, ChildError> {
+    let output = child.output();
+    let (traffic, control) = child
+        .ready(READY_LIMIT, async || {
+            let line = first_json(&output)?;
+            Some((
+                line["listening"].as_str()?.to_owned(),
+                line["control"].as_str()?.to_owned(),
+            ))
+        })
+        .await?;
+    Ok(Server {
+        name,
+        release,
+        traffic,
+        control,
+    })
+}
+
+fn server_args(options: &Options, name: &str, release: &str, database: &str) -> Vec<String> {
+    let ms = |time: Duration| format!("{}ms", time.as_millis());
+    let (load_time, save_time, token) = (ms(options.load_time), ms(options.save_time), token_file(name));
+    let args = [
+        ["--name", name],
+        ["--release", release],
+        ["--listen", "127.0.0.1:0"],
+        ["--control-listen", "127.0.0.1:0"],
+        ["--control-token-file", &token],
+        ["--database", database],
+        ["--load-time", &load_time],
+        ["--save-time", &save_time],
+    ];
+    args.into_iter().flatten().map(str::to_owned).collect()
+}
+
+/// Writes the gateway's configuration: what a newcomer would write for these servers, and no more.
+fn config(traffic: SocketAddr, admin: SocketAddr, servers: &[Server]) -> String {
+    let mut config = format!(
+        r#"[listen]
+traffic = ["{traffic}"]
+admin = "{admin}"
+
+[registry]
+file = "handover.db"
+
+[releases]
+current = "{SOURCE_RELEASE}"
+
+[[routes]]
+name = "boards"
+board = {{ path = "/boards/{{board}}/**" }}
+mode = "auto"
+replay = {{ first = 1, await_answer = true }}
+greeting = {{ messages = 1 }}
+"#
+    );
+    for server in servers {
+        let token = token_file(server.name);
+        config += &format!(
+            r#"
+[[servers]]
+name = "{}"
+release = "{}"
+url = "http://{}"
+control_url = "http://{}"
+control_token_file = "{token}"
+"#,
+            server.name, server.release, server.traffic, server.control
+        );
+    }
+    config
+}
+
+/// Finds a port that nobody listens on, below those that outgoing connections take.
+fn free_address() -> std::io::Result<SocketAddr> {
+    let mut last = Err(std::io::Error::other("no port was tried"));
+    for _ in 0..PORT_TRIES {
+        let port = rand::random_range(PORTS);
+        last = TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr());
+        if last.is_ok() {
+            break;
+        }
+    }
+    last
+}
+
+fn fresh_token() -> String {
+    format!("{:032x}\n", rand::random::<u128>())
+}
+
+fn token_file(server: &str) -> String {
+    format!("{server}.token")
+}
+
+/// The servers and their releases.
+pub(super) const SERVERS: [(&str, &str); 4] = [
+    ("board-1", SOURCE_RELEASE),
+    ("board-2", SOURCE_RELEASE),
+    ("board-3", TARGET_RELEASE),
+    ("board-4", TARGET_RELEASE),
+];
+const CONFIG: &str = "handover.toml";
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+const PORT_TRIES: u32 = 100;
+const READY_LIMIT: Duration = Duration::from_secs(20);

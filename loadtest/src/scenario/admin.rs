@@ -1,0 +1,173 @@
+//! The gateway's admin API, as far as a load test asks it.
+
+use std::time::Duration;
+
+use handover_protocol::admin::{BoardList, BoardView, DrainRequest, DrainStatus};
+use handover_protocol::id::{BoardId, DrainId};
+use reqwest::{Client, Response};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::report::MoveTimes;
+use crate::user::Clock;
+
+/// A client of the admin API at one base URL.
+#[derive(Debug, Clone)]
+pub struct AdminClient {
+    base: String,
+    http: Client,
+}
+
+/// A call to the admin API that brought no answer that could be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// It did not get through.
+    #[error("cannot call {url}")]
+    Call {
+        /// What was called.
+        url: String,
+        /// What failed.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// It was refused.
+    #[error("{url} answered {status}: {body}")]
+    Refused {
+        /// What was called.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// What was said.
+        body: String,
+    },
+}
+
+/// `GET /v1/moves`: the moves of late.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct MoveList {
+    /// By their end.
+    pub moves: Vec<MoveView>,
+}
+
+/// One move.
+#[derive(Debug, Clone, Deserialize)]
+pub struct MoveView {
+    /// The board.
+    pub board: BoardId,
+    /// The source.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// `moved`, or why not.
+    pub result: String,
+    /// When its sessions were held, in milliseconds since 1970; absent where it did not come to that.
+    #[serde(default)]
+    pub hold_at_ms: Option<f64>,
+    /// When they went on.
+    #[serde(default)]
+    pub switched_at_ms: Option<f64>,
+}
+
+impl AdminClient {
+    /// Makes a client; `base` is like `http://127.0.0.1:8081`.
+    pub fn new(base: &str) -> Self {
+        Self {
+            base: base.trim_end_matches('/').to_owned(),
+            http: Client::new(),
+        }
+    }
+
+    /// Starts a drain, which is asked for afterwards by the id in the request.
+    ///
+    /// # Errors
+    /// When the gateway does not answer or refuses.
+    pub async fn start_drain(&self, request: &DrainRequest) -> Result<(), AdminError> {
+        let url = format!("{}/v1/drains", self.base);
+        let call = self.http.post(&url).json(request).timeout(TIMEOUT).send().await;
+        answered(&url, call).await?;
+        Ok(())
+    }
+
+    /// Asks how far a drain is.
+    ///
+    /// # Errors
+    /// When the gateway does not answer or knows no such drain.
+    pub async fn drain(&self, id: &DrainId) -> Result<DrainStatus, AdminError> {
+        self.fetch(&format!("/v1/drains/{id}")).await
+    }
+
+    /// Lists the open boards.
+    ///
+    /// # Errors
+    /// When the gateway does not answer.
+    pub async fn boards(&self) -> Result<Vec<BoardView>, AdminError> {
+        let list: BoardList = self.fetch("/v1/boards").await?;
+        Ok(list.boards)
+    }
+
+    /// Lists the moves of late.
+    ///
+    /// # Errors
+    /// When the gateway does not answer.
+    pub async fn moves(&self) -> Result<Vec<MoveView>, AdminError> {
+        let list: MoveList = self.fetch("/v1/moves").await?;
+        Ok(list.moves)
+    }
+
+    /// Reads the metrics in Prometheus' text format.
+    ///
+    /// # Errors
+    /// When the gateway does not answer.
+    pub async fn metrics(&self) -> Result<String, AdminError> {
+        let url = format!("{}/metrics", self.base);
+        let response = answered(&url, self.http.get(&url).timeout(TIMEOUT).send().await).await?;
+        response.text().await.map_err(|source| AdminError::Call { url, source })
+    }
+
+    /// Reads whether the gateway says that it is ready.
+    pub async fn is_ready(&self) -> bool {
+        let call = self.http.get(format!("{}/readyz", self.base)).timeout(TIMEOUT).send();
+        call.await.is_ok_and(|response| response.status().is_success())
+    }
+
+    async fn fetch<T: DeserializeOwned>(&self, path: &str) -> Result<T, AdminError> {
+        let url = format!("{}{path}", self.base);
+        let call = self.http.get(&url).timeout(TIMEOUT).send().await;
+        read_json(&url, call).await
+    }
+}
+
+impl MoveView {
+    /// Returns when its sessions were held and went on, in the time of the run.
+    pub fn times(&self, clock: &Clock) -> Option<MoveTimes> {
+        Some(MoveTimes {
+            board: self.board.clone(),
+            hold: clock.from_unix_ms(self.hold_at_ms?),
+            switched: clock.from_unix_ms(self.switched_at_ms?),
+        })
+    }
+}
+
+async fn read_json<T: DeserializeOwned>(url: &str, call: reqwest::Result<Response>) -> Result<T, AdminError> {
+    let response = answered(url, call).await?;
+    response.json().await.map_err(|source| AdminError::Call {
+        url: url.to_owned(),
+        source,
+    })
+}
+
+async fn answered(url: &str, call: reqwest::Result<Response>) -> Result<Response, AdminError> {
+    let response = call.map_err(|source| AdminError::Call {
+        url: url.to_owned(),
+        source,
+    })?;
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    Err(AdminError::Refused {
+        url: url.to_owned(),
+        status: response.status().as_u16(),
+        body: response.text().await.unwrap_or_default(),
+    })
+}
+
+/// An admin call does little; one that takes so long is a fault.
+const TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,0 +1,332 @@
+//! One run: users gather and draw, perhaps a release happens, and the ledger judges.
+//!
+//! ```text
+//! begin ─▶ (draw) ─▶ release ─▶ (draw) ─▶ finish ─▶ report
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use handover_protocol::admin::{DrainRequest, DrainState, DrainStatus, ServerSet};
+use handover_protocol::id::{DrainId, IdError};
+use tokio::time::{Instant, sleep};
+
+use crate::ledger::{Evidence, Testimony, judge};
+use crate::report::{Quantiles, ReleaseReport, Report, ServerBoards, measure_blackouts};
+use crate::store::StoreError;
+use crate::user::{Clock, Crowd, GatherError, Progress, Record};
+
+use super::admin::{AdminClient, AdminError, MoveView};
+use super::database::{Written, read_database};
+use super::load::Load;
+
+/// Where everything stands.
+#[derive(Debug, Clone)]
+pub struct Stand {
+    /// Host and port where users connect.
+    pub authority: String,
+    /// The gateway's admin API; absent where users draw on a server directly.
+    pub admin: Option<AdminClient>,
+    /// The board servers' database.
+    pub database: String,
+    /// The servers that are known, with their releases.
+    pub servers: Vec<(String, String)>,
+}
+
+/// A run under way.
+pub struct Run {
+    stand: Stand,
+    load: Load,
+    clock: Clock,
+    crowd: Crowd,
+    visitors: Vec<Record>,
+    release: Option<Released>,
+}
+
+/// What is kept of the release.
+struct Released {
+    request: DrainRequest,
+    status: DrainStatus,
+    seconds: f64,
+    boards_before: BTreeMap<String, u64>,
+    metrics_before: String,
+}
+
+/// Why a run could not be carried through; what the ledger finds is no such error.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The load cannot be named.
+    #[error("the prefix makes no board id")]
+    Names(#[from] IdError),
+    /// Users were not let in.
+    #[error(transparent)]
+    Gather(#[from] GatherError),
+    /// The gateway's admin API failed.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// A release needs an admin API.
+    #[error("a release needs the gateway's admin URL")]
+    NoAdmin,
+    /// The drain did not end in time.
+    #[error("the drain is still running after {0:?}")]
+    DrainTimeout(Duration),
+    /// The database cannot be read.
+    #[error(transparent)]
+    Database(#[from] StoreError),
+}
+
+impl Run {
+    /// Lets visitors draw on the idle boards and go, and then the crowd in, which draws from now on.
+    ///
+    /// # Errors
+    /// When somebody is not let in.
+    pub async fn begin(stand: Stand, load: Load) -> Result<Self, RunError> {
+        let clock = Clock::start();
+        let visitors = visit(&stand, &load, clock, Visit::Draw).await?;
+        let crowd = Crowd::gather(load.crowd(&stand.authority)?, clock, GATHER_LIMIT).await?;
+        crowd.draw();
+        Ok(Self {
+            stand,
+            load,
+            clock,
+            crowd,
+            visitors,
+            release: None,
+        })
+    }
+
+    /// Returns the counters of the crowd.
+    pub fn progress(&self) -> std::sync::Arc<Progress> {
+        self.crowd.progress()
+    }
+
+    /// Drains as asked and returns when the drain has ended, however it ended; `watch` is shown each status.
+    ///
+    /// # Errors
+    /// When the admin API fails, or the drain does not end within `limit`.
+    pub async fn release(
+        &mut self,
+        mut request: DrainRequest,
+        limit: Duration,
+        mut watch: impl FnMut(&DrainStatus),
+    ) -> Result<(), RunError> {
+        let admin = self.stand.admin.clone().ok_or(RunError::NoAdmin)?;
+        let id = match &request.id {
+            Some(id) => id.clone(),
+            None => fresh_drain_id()?,
+        };
+        request.id = Some(id.clone());
+        let boards_before = count_boards(&admin).await?;
+        let metrics_before = admin.metrics().await?;
+        let begun = Instant::now();
+        admin.start_drain(&request).await?;
+        let status = loop {
+            let status = admin.drain(&id).await?;
+            watch(&status);
+            match status.state {
+                DrainState::Done | DrainState::Failed | DrainState::Aborted => break status,
+                DrainState::Running if begun.elapsed() > limit => return Err(RunError::DrainTimeout(limit)),
+                DrainState::Running => sleep(DRAIN_POLL).await,
+            }
+        };
+        self.release = Some(Released {
+            request,
+            status,
+            seconds: begun.elapsed().as_secs_f64(),
+            boards_before,
+            metrics_before,
+        });
+        Ok(())
+    }
+
+    /// Stops the drawing, waits for what is under way, looks at the idle boards again, reads the database, and judges.
+    ///
+    /// # Errors
+    /// When the database or the admin API cannot be read.
+    pub async fn finish(mut self) -> Result<Report, RunError> {
+        self.crowd.settle(SETTLE_LIMIT).await;
+        let moves = match &self.stand.admin {
+            Some(admin) if self.release.is_some() => admin.moves().await?,
+            Some(_) | None => Vec::new(),
+        };
+        let again = match &self.release {
+            Some(_) => visit(&self.stand, &self.load, self.clock, Visit::Look).await?,
+            None => Vec::new(),
+        };
+        self.visitors.extend(again);
+        let written = read_database(&self.stand.database, &self.load.user_prefix()).await?;
+        let left_on_sources = self.left_on_sources(&moves, &written).await?;
+        let release = self.release_report().await?;
+        let hold_ms = self.hold_ms().await?;
+        let release_seconds = self.release.as_ref().map(|released| released.seconds);
+
+        let records = self.crowd.leave().await;
+        let testimonies = records.iter().chain(&self.visitors).map(Record::testimony).collect();
+        let verdict = judge(&evidence(testimonies, written, left_on_sources));
+
+        let came_back = records.iter().filter(|record| record.sockets.len() > 1).count() as u64;
+        let refusals = records.iter().map(|record| record.refusals).sum();
+        let scenario = if release.is_some() { "release" } else { "steady" };
+        let mut report = Report::new(scenario, &verdict, self.load.report(came_back, refusals));
+        let times: Vec<_> = moves.iter().filter_map(|moved| moved.times(&self.clock)).collect();
+        let blackouts = measure_blackouts(&records, &times);
+        report.blackout_ms = Quantiles::of(blackouts.felt);
+        report.silence_ms = (!blackouts.silence.is_empty()).then(|| Quantiles::of(blackouts.silence));
+        report.latency_ms = Quantiles::of(latencies(&records));
+        report.hold_ms = hold_ms;
+        report.release_seconds = release_seconds;
+        report.ok &= records.len() as u64 == self.load.sessions;
+        report.ok &= release.as_ref().is_none_or(|release| release.state == "done");
+        report.release = release;
+        Ok(report)
+    }
+
+    /// Finds the boards that a source still owns: by the gateway, or by the fence in the database.
+    async fn left_on_sources(
+        &self,
+        moves: &[MoveView],
+        written: &Written,
+    ) -> Result<Vec<handover_protocol::id::BoardId>, RunError> {
+        let (Some(released), Some(admin)) = (&self.release, &self.stand.admin) else {
+            return Ok(Vec::new());
+        };
+        let sources: BTreeSet<String> = match &released.request.from {
+            ServerSet::Servers(names) => names.iter().map(ToString::to_string).collect(),
+            ServerSet::Release(release) => {
+                let known = self.stand.servers.iter().filter(|(_, of)| of == release.as_str());
+                let moved_from = moves.iter().filter_map(|moved| moved.from.clone());
+                known.map(|(server, _)| server.clone()).chain(moved_from).collect()
+            }
+        };
+        let open = admin.boards().await?;
+        let is_source = |server: &str| sources.contains(server);
+        let mut left: BTreeSet<_> = open
+            .iter()
+            .filter(|view| view.server.as_ref().is_some_and(|server| is_source(server.as_str())))
+            .map(|view| view.board.clone())
+            .collect();
+        let is_open: BTreeSet<_> = open.iter().map(|view| &view.board).collect();
+        for (board, owner) in &written.fences {
+            if is_open.contains(board) && is_source(owner) {
+                left.insert(board.clone());
+            }
+        }
+        Ok(left.into_iter().collect())
+    }
+
+    async fn release_report(&self) -> Result<Option<ReleaseReport>, RunError> {
+        let (Some(released), Some(admin)) = (&self.release, &self.stand.admin) else {
+            return Ok(None);
+        };
+        let after = count_boards(admin).await?;
+        let before = &released.boards_before;
+        let known: BTreeMap<&str, &str> = self
+            .stand
+            .servers
+            .iter()
+            .map(|(name, of)| (name.as_str(), of.as_str()))
+            .collect();
+        let names: BTreeSet<&str> = known
+            .keys()
+            .copied()
+            .chain(before.keys().chain(after.keys()).map(String::as_str))
+            .collect();
+        let servers = names.into_iter().map(|server| ServerBoards {
+            server: server.to_owned(),
+            release: known.get(server).copied().unwrap_or_default().to_owned(),
+            before: before.get(server).copied().unwrap_or(0),
+            after: after.get(server).copied().unwrap_or(0),
+        });
+        let status = &released.status;
+        Ok(Some(ReleaseReport {
+            mode: format!("{:?}", released.request.mode).to_lowercase(),
+            state: format!("{:?}", status.state).to_lowercase(),
+            boards_total: status.boards.total,
+            boards_moved: status.boards.moved,
+            boards_failed: status.boards.failed,
+            failures: status
+                .failures
+                .iter()
+                .map(|failure| (failure.reason.clone(), failure.count))
+                .collect(),
+            fallen_back_sessions: status.fallen_back_sessions,
+            unconfirmed_sessions: status.unconfirmed_sessions,
+            servers: servers.collect(),
+        }))
+    }
+
+    async fn hold_ms(&self) -> Result<Option<Quantiles>, RunError> {
+        let (Some(released), Some(admin)) = (&self.release, &self.stand.admin) else {
+            return Ok(None);
+        };
+        let metrics = admin.metrics().await?;
+        Ok(Some(Quantiles::of_metric(
+            &metrics,
+            &released.metrics_before,
+            HOLD_METRIC,
+        )))
+    }
+}
+
+/// What a round of visitors does on the idle boards.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Visit {
+    /// Draws a little.
+    Draw,
+    /// Only looks whether everything is there.
+    Look,
+}
+
+async fn visit(stand: &Stand, load: &Load, clock: Clock, visit: Visit) -> Result<Vec<Record>, RunError> {
+    let round = match visit {
+        Visit::Draw => 0,
+        Visit::Look => 1,
+    };
+    let crowd = Crowd::gather(load.visitors(&stand.authority, round)?, clock, GATHER_LIMIT).await?;
+    if visit == Visit::Draw && !crowd.is_empty() {
+        crowd.draw();
+        sleep(VISIT).await;
+        crowd.settle(SETTLE_LIMIT).await;
+    }
+    Ok(crowd.leave().await)
+}
+
+fn evidence(
+    testimonies: Vec<Testimony>,
+    written: Written,
+    left_on_sources: Vec<handover_protocol::id::BoardId>,
+) -> Evidence {
+    Evidence {
+        testimonies,
+        stored: written.stored,
+        repeats: written.repeats,
+        left_on_sources,
+    }
+}
+
+fn latencies(records: &[Record]) -> impl Iterator<Item = u64> + '_ {
+    let changes = records.iter().flat_map(|record| &record.changes);
+    changes.filter_map(|change| change.latency()).map(u64::from)
+}
+
+async fn count_boards(admin: &AdminClient) -> Result<BTreeMap<String, u64>, AdminError> {
+    let mut counts = BTreeMap::new();
+    for view in admin.boards().await? {
+        if let Some(server) = view.server {
+            *counts.entry(server.to_string()).or_default() += 1;
+        }
+    }
+    Ok(counts)
+}
+
+fn fresh_drain_id() -> Result<DrainId, IdError> {
+    format!("loadtest-{:08x}", rand::random::<u32>()).parse()
+}
+
+/// Boards that load for seconds, some at a time, are let in slowly.
+const GATHER_LIMIT: Duration = Duration::from_secs(180);
+const SETTLE_LIMIT: Duration = Duration::from_secs(15);
+const VISIT: Duration = Duration::from_millis(200);
+const DRAIN_POLL: Duration = Duration::from_millis(100);
+/// The gateway's histogram of how long sessions were held.
+const HOLD_METRIC: &str = "handover_hold_seconds";
