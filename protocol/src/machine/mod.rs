@@ -4,3 +4,5 @@
 //! (phase, event) pair in a table beside its source, which a test keeps true.
 
 pub mod drain;
+pub mod moving;
+pub mod session;
