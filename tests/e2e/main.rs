@@ -1,4 +1,5 @@
 //! End-to-end tests.
 
 mod harness;
+mod house;
 mod servers;

@@ -4,8 +4,9 @@ import asyncio
 
 from aiohttp import WSMsgType, web
 
-from board import HEADERS, MESSAGE_BYTES_MAX, Refused
+from board import HEADERS, MESSAGE_BYTES_MAX
 from control import listen, run, serving
+from wire import Refused
 
 
 async def main():

@@ -6,14 +6,12 @@ has returned. Without the contract a board is loaded at its first session and dr
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import secrets
-import sys
 import time
-from urllib.parse import unquote, urlsplit
 
 from store import FenceLost
+from wire import Refused, board_of, fingerprint, log, understand
 
 HEADERS = {"Handover-Mode": "transparent", "Handover-Replay": "first=1;await"}
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024 + 1024
@@ -21,17 +19,6 @@ WELCOME_CHANGES_MAX = 200
 ENDED_SESSIONS_KEPT_S = 30
 ARRIVAL_S = 3
 SLOW_S = 0.02
-
-
-class Refused(Exception):
-    """A call or a handshake that is refused, with the problem that says why."""
-
-    STATUS = {"unknown-board": 404, "busy": 503}
-
-    def __init__(self, kind, detail, **more):
-        super().__init__(detail)
-        self.status = self.STATUS.get(kind, 409)
-        self.problem = {"type": kind, "status": self.status, "title": kind.replace("-", " "), "detail": detail, **more}
 
 
 class Session:
@@ -139,7 +126,8 @@ class Boards:
         session.ended_at = time.monotonic()
         if board.sessions.get(session.name) is session:
             del board.sessions[session.name]
-            board.ended = {k: s for k, s in board.ended.items() if s.ended_at > session.ended_at - ENDED_SESSIONS_KEPT_S}
+            oldest = session.ended_at - ENDED_SESSIONS_KEPT_S
+            board.ended = {name: old for name, old in board.ended.items() if old.ended_at > oldest}
             board.ended[session.name] = session
         # Who leaves while the board is frozen leaves by the move, and nobody is told.
         if board.role == "owner" and board.limits is None:
@@ -358,7 +346,8 @@ class Boards:
                 log(f"ALARM {name}: {board.revision} is more than the {expected} that the source had saved")
             board.generation, board.role = call["generation"], "owner"
         users = (call.get("checkpoint") or {}).get("users", {})
-        board.missing = asyncio.create_task(self.miss(board, {name: users.get(name) for name in call.get("sessions", [])}))
+        expected = {name: users.get(name) for name in call.get("sessions", [])}
+        board.missing = asyncio.create_task(self.miss(board, expected))
         return {"revision": board.revision}
 
     async def miss(self, board, expected):
@@ -391,29 +380,3 @@ class Boards:
                     "sessions": len(board.sessions)} for name in names[:limit] for board in [self.boards[name]]]
         page = {"incarnation": self.incarnation, "boards": reports}
         return page | {"next": names[limit - 1]} if len(names) > limit else page
-
-
-def board_of(path):
-    """Reads `/boards/{board}/ws`; the segment is decoded once."""
-    parts = urlsplit(path).path.split("/")
-    if len(parts) != 4 or parts[1] != "boards" or parts[3] != "ws" or not parts[2]:
-        raise Refused("unknown-board", f"no board at {path}")
-    return unquote(parts[2], errors="strict")
-
-
-def understand(message):
-    try:
-        body = json.loads(message)
-    except ValueError:
-        return {}
-    known = isinstance(body, dict) and {"hello": {"user"}, "draw": {"seq", "color", "points"}}.get(body.get("type"))
-    return body if known and known <= body.keys() else {}
-
-
-def fingerprint(message):
-    content = message if isinstance(message, bytes) else message.encode()
-    return {"bytes": len(content), "sha1": hashlib.sha1(content).hexdigest()}
-
-
-def log(text):
-    print(text, file=sys.stderr, flush=True)

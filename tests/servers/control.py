@@ -10,8 +10,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from aiohttp import web
 
-from board import Boards, Refused
+from board import Boards
 from store import Store
+from wire import Refused
 
 BOARDS_PER_PAGE_MAX = 1000
 BODY_BYTES_MAX = 4 * 1024 * 1024

@@ -2,16 +2,16 @@
 
 import pg from "pg";
 
-const SCHEMA = `
-CREATE TABLE IF NOT EXISTS fences (
-  board TEXT PRIMARY KEY, generation BIGINT NOT NULL, owner TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS changes (
-  board TEXT NOT NULL, revision BIGINT NOT NULL, author TEXT NOT NULL, seq BIGINT NOT NULL,
-  generation BIGINT NOT NULL, owner TEXT NOT NULL, body TEXT NOT NULL,
-  PRIMARY KEY (board, revision), UNIQUE (board, author, seq));
-CREATE TABLE IF NOT EXISTS repeats (
-  board TEXT NOT NULL, author TEXT NOT NULL, seq BIGINT NOT NULL, owner TEXT NOT NULL, generation BIGINT NOT NULL);
-`;
+const TABLES = [
+  "CREATE TABLE IF NOT EXISTS fences (board TEXT PRIMARY KEY, generation BIGINT NOT NULL, owner TEXT NOT NULL)",
+  `CREATE TABLE IF NOT EXISTS changes (
+    board TEXT NOT NULL, revision BIGINT NOT NULL, author TEXT NOT NULL, seq BIGINT NOT NULL,
+    generation BIGINT NOT NULL, owner TEXT NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (board, revision), UNIQUE (board, author, seq))`,
+  `CREATE TABLE IF NOT EXISTS repeats (
+    board TEXT NOT NULL, author TEXT NOT NULL, seq BIGINT NOT NULL, owner TEXT NOT NULL, generation BIGINT NOT NULL)`,
+];
+const THERE_ALREADY = ["23505", "42P07"]; // unique_violation, duplicate_table
 
 const FENCED_WRITE = `
 WITH fence AS (SELECT 1 FROM fences WHERE board = $1 AND generation = $5 AND owner = $6 FOR SHARE)
@@ -41,12 +41,11 @@ export class Store {
   static async open(url, owner) {
     const pool = new pg.Pool({ connectionString: url, max: 6 });
     pool.on("error", (error) => process.stderr.write(`database: ${error.message}\n`));
-    const client = await pool.connect();
-    await client.query("BEGIN");
-    await client.query("SELECT pg_advisory_xact_lock(4711)");
-    await client.query(SCHEMA);
-    await client.query("COMMIT");
-    client.release();
+    for (const table of TABLES) {
+      await pool.query(table).catch((error) => {
+        if (!THERE_ALREADY.includes(error.code)) throw error;
+      });
+    }
     return new Store(pool, owner);
   }
 

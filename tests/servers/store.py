@@ -1,19 +1,20 @@
 """Boards in PostgreSQL: the fence of each board, its changes, and the changes that came again."""
 
 import asyncio
+import contextlib
 
 import asyncpg
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS fences (
-  board TEXT PRIMARY KEY, generation BIGINT NOT NULL, owner TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS changes (
-  board TEXT NOT NULL, revision BIGINT NOT NULL, author TEXT NOT NULL, seq BIGINT NOT NULL,
-  generation BIGINT NOT NULL, owner TEXT NOT NULL, body TEXT NOT NULL,
-  PRIMARY KEY (board, revision), UNIQUE (board, author, seq));
-CREATE TABLE IF NOT EXISTS repeats (
-  board TEXT NOT NULL, author TEXT NOT NULL, seq BIGINT NOT NULL, owner TEXT NOT NULL, generation BIGINT NOT NULL);
-"""
+TABLES = [
+    "CREATE TABLE IF NOT EXISTS fences (board TEXT PRIMARY KEY, generation BIGINT NOT NULL, owner TEXT NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS changes (
+      board TEXT NOT NULL, revision BIGINT NOT NULL, author TEXT NOT NULL, seq BIGINT NOT NULL,
+      generation BIGINT NOT NULL, owner TEXT NOT NULL, body TEXT NOT NULL,
+      PRIMARY KEY (board, revision), UNIQUE (board, author, seq))""",
+    """CREATE TABLE IF NOT EXISTS repeats (
+      board TEXT NOT NULL, author TEXT NOT NULL, seq BIGINT NOT NULL,
+      owner TEXT NOT NULL, generation BIGINT NOT NULL)""",
+]
 
 # Locking the fence's row lets a takeover wait for writes under way and makes later ones see it: without the lock a
 # write could read the old fence and still commit behind the new owner's back.
@@ -52,10 +53,10 @@ class Store:
     @classmethod
     async def open(cls, url, owner):
         pool = await asyncpg.create_pool(url, min_size=1, max_size=6)
-        async with pool.acquire() as connection, connection.transaction():
-            # Servers that start at once would trip over each other's tables.
-            await connection.execute("SELECT pg_advisory_xact_lock(4711)")
-            await connection.execute(SCHEMA)
+        for table in TABLES:
+            # Where two servers make a table at once, one of them is told that it is there.
+            with contextlib.suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):
+                await pool.execute(table)
         return cls(pool, owner)
 
     async def changes_behind(self, board, revision):

@@ -7,8 +7,9 @@ from http import HTTPStatus
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
-from board import HEADERS, MESSAGE_BYTES_MAX, Refused
+from board import HEADERS, MESSAGE_BYTES_MAX
 from control import run, serving, split
+from wire import Refused
 
 
 async def main():
