@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod drain;
 pub mod registry;
 pub mod telemetry;
 pub mod upstream;

@@ -1,0 +1,364 @@
+//! Where drains are let in, kept apart from each other, looked up and taken up again after a restart.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use handover_protocol::admin::{DrainRequest, DrainState, DrainStatus};
+use handover_protocol::machine::drain::Drain;
+use handover_protocol::{DrainId, ReleaseName, ServerName};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, error, info, info_span};
+
+use super::driver::Driver;
+use super::fleet::Fleet;
+use super::newcomers::Newcomers;
+use super::plan::{DrainPlan, PlanError};
+use super::record::DrainRecord;
+use crate::registry::{Registry, RegistryError};
+use crate::telemetry::{Label, Metrics};
+
+/// Every drain of this gateway.
+pub struct Drains {
+    jobs: Mutex<BTreeMap<DrainId, Arc<Job>>>,
+    /// The current release as configured.
+    configured_release: ReleaseName,
+    pub(super) fleet: Arc<dyn Fleet>,
+    pub(super) registry: Arc<dyn Registry>,
+    metrics: Arc<Metrics>,
+    pub(super) tasks: TaskTracker,
+    pub(super) shutdown: CancellationToken,
+}
+
+/// One drain.
+pub(super) struct Job {
+    pub(super) id: DrainId,
+    number: u64,
+    request: DrainRequest,
+    pub(super) plan: DrainPlan,
+    configured_release: ReleaseName,
+    pub(super) machine: Mutex<Drain>,
+    epoch: Instant,
+    pub(super) abort: CancellationToken,
+    /// Whether the machine has taken the abort in and it is kept.
+    pub(super) is_abort_kept: watch::Sender<bool>,
+    /// Whether the registry has kept it; nothing while that is not known.
+    accepted: watch::Sender<Option<Result<(), RegistryError>>>,
+}
+
+/// A drain that was let in.
+#[derive(Debug)]
+pub struct Started {
+    /// How far it is.
+    pub status: DrainStatus,
+    /// Whether this call started it, or found it.
+    pub is_new: bool,
+}
+
+/// Says why a drain was not let in. Nothing was begun.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The request cannot be carried out.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Another request has that id.
+    #[error("drain {id} was started by another request; choose another id, or none")]
+    Exists {
+        /// The id.
+        id: DrainId,
+    },
+    /// A running drain empties a source or target of this one, or fills one of its sources.
+    #[error("drain {running} is running and touches servers of this one; wait for its end, or abort it")]
+    Conflict {
+        /// That drain.
+        running: DrainId,
+    },
+    /// Newcomers would find no server.
+    #[error("none of the targets is ready: {}", .targets.iter().map(ServerName::as_str).collect::<Vec<_>>().join(", "))]
+    NoTarget {
+        /// The targets.
+        targets: Vec<ServerName>,
+    },
+    /// The drain could not be kept; a retry is sound.
+    #[error("the drain could not be written to the registry")]
+    Registry(#[from] RegistryError),
+    /// The gateway is going down.
+    #[error("the gateway is shutting down")]
+    ShuttingDown,
+}
+
+impl Drains {
+    /// Opens the desk, without any drain; see [`Drains::resume`].
+    ///
+    /// `shutdown` ends the drivers and leaves their drains to be resumed; `tasks` waits for them.
+    pub fn new(
+        configured_release: ReleaseName,
+        fleet: Arc<dyn Fleet>,
+        registry: Arc<dyn Registry>,
+        metrics: Arc<Metrics>,
+        tasks: TaskTracker,
+        shutdown: CancellationToken,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            jobs: Mutex::default(),
+            configured_release,
+            fleet,
+            registry,
+            metrics,
+            tasks,
+            shutdown,
+        })
+    }
+
+    /// Takes up every drain that the registry kept; running ones go on. Call it once, before newcomers come in.
+    ///
+    /// # Errors
+    /// When the registry cannot be read. A record that is none is logged and left alone.
+    pub async fn resume(self: &Arc<Self>) -> Result<(), RegistryError> {
+        let mut running = Vec::new();
+        for (id, bytes) in self.registry.drains().await? {
+            let record = match DrainRecord::decode(&bytes) {
+                Ok(record) => record,
+                Err(error) => {
+                    error!(drain = %id, %error, "the registry's record of a drain is damaged; it is not resumed");
+                    continue;
+                }
+            };
+            let job = Arc::new(Job::resumed(id.clone(), record));
+            if job.state() == DrainState::Running {
+                running.push(Arc::clone(&job));
+            }
+            self.jobs().insert(id, job);
+        }
+        self.announce();
+        for job in running {
+            info!(drain = %job.id, "resuming drain");
+            self.drive(job);
+        }
+        Ok(())
+    }
+
+    /// Starts a drain, or finds the one that the same request started before.
+    ///
+    /// Cancel-safe: a drain that was let in goes on.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(self: &Arc<Self>, request: DrainRequest) -> Result<Started, StartError> {
+        if self.shutdown.is_cancelled() {
+            return Err(StartError::ShuttingDown);
+        }
+        let (job, is_new) = self.admit(request)?;
+        if is_new {
+            let (desk, kept) = (Arc::clone(self), Arc::clone(&job));
+            let span = info_span!("drain", id = %job.id);
+            self.tasks.spawn(async move { desk.keep(kept).await }.instrument(span));
+        }
+        let mut accepted = job.accepted.subscribe();
+        match accepted.wait_for(Option::is_some).await.map(|outcome| outcome.clone()) {
+            Ok(Some(Ok(()))) => Ok(Started {
+                status: job.status(),
+                is_new,
+            }),
+            Ok(Some(Err(error))) => Err(error.into()),
+            Ok(None) | Err(_) => Err(StartError::ShuttingDown),
+        }
+    }
+
+    /// Aborts a drain; one that has ended stays as it is. Nothing if there is no such drain.
+    ///
+    /// Returns once no further move begins and the registry knows; moves under way may still be ending.
+    pub async fn abort(&self, id: &DrainId) -> Option<DrainStatus> {
+        let job = self.job(id)?;
+        job.abort.cancel();
+        let mut is_abort_kept = job.is_abort_kept.subscribe();
+        if job.state() == DrainState::Running {
+            // Fails only where the gateway goes down meanwhile.
+            let _ = is_abort_kept.wait_for(|is_kept| *is_kept).await;
+        }
+        Some(job.status())
+    }
+
+    /// Tells how far a drain is.
+    pub fn status(&self, id: &DrainId) -> Option<DrainStatus> {
+        Some(self.job(id)?.status())
+    }
+
+    /// Tells of every drain, by id.
+    pub fn list(&self) -> Vec<DrainStatus> {
+        let jobs: Vec<Arc<Job>> = self.jobs().values().cloned().collect();
+        jobs.iter().map(|job| job.status()).collect()
+    }
+
+    /// Returns the running drain that empties a server.
+    pub fn emptying(&self, server: &ServerName) -> Option<DrainId> {
+        let empties = |job: &&Arc<Job>| job.plan.sources.contains(server) && job.state() == DrainState::Running;
+        self.jobs().values().find(empties).map(|job| job.id.clone())
+    }
+
+    /// Says anew where newcomers go, and counts the drains by state.
+    pub(super) fn announce(&self) {
+        let jobs: Vec<Arc<Job>> = self.jobs().values().cloned().collect();
+        let records: Vec<(DrainState, DrainRecord)> = jobs.iter().map(|job| (job.state(), job.record())).collect();
+        let drains: Vec<(DrainState, &DrainRecord)> = records.iter().map(|(state, record)| (*state, record)).collect();
+        self.fleet
+            .direct_newcomers(Newcomers::after(&drains, &self.configured_release));
+        for state in DrainState::ALL {
+            let count = drains.iter().filter(|(other, _)| other == state).count();
+            self.metrics
+                .drains
+                .of(*state)
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Reserves the drain's place, so that nothing that conflicts with it can come in while it is being kept.
+    fn admit(&self, request: DrainRequest) -> Result<(Arc<Job>, bool), StartError> {
+        let servers = self.fleet.servers();
+        let mut jobs = self.jobs();
+        if let Some(job) = request.id.as_ref().and_then(|id| jobs.get(id)) {
+            return if job.request == request {
+                Ok((Arc::clone(job), false))
+            } else {
+                Err(StartError::Exists { id: job.id.clone() })
+            };
+        }
+        let plan = DrainPlan::new(&request, &servers)?;
+        let is_running = |job: &&Arc<Job>| job.state() == DrainState::Running;
+        if let Some(running) = jobs
+            .values()
+            .filter(is_running)
+            .find(|job| job.plan.conflicts_with(&plan))
+        {
+            return Err(StartError::Conflict {
+                running: running.id.clone(),
+            });
+        }
+        if !plan.targets.iter().any(|target| self.fleet.is_ready(target)) {
+            return Err(StartError::NoTarget { targets: plan.targets });
+        }
+        let number = 1 + jobs.values().map(|job| job.number).max().unwrap_or_default();
+        let mut id = request.id.clone().unwrap_or_else(random_id);
+        loop {
+            match jobs.entry(id) {
+                Entry::Vacant(place) => {
+                    let id = place.key().clone();
+                    let job = Job::new(id, number, request, plan, self.configured_release.clone());
+                    return Ok((Arc::clone(place.insert(Arc::new(job))), true));
+                }
+                Entry::Occupied(_) => id = random_id(),
+            }
+        }
+    }
+
+    /// Writes a new drain down and lets it run, or forgets it.
+    async fn keep(self: Arc<Self>, job: Arc<Job>) {
+        let kept = self.registry.put_drain(&job.id, job.record().encode()).await;
+        match &kept {
+            Ok(()) => {
+                self.announce();
+                info!(sources = ?job.plan.sources, targets = ?job.plan.targets, mode = ?job.request.mode, "drain begins");
+                self.drive(Arc::clone(&job));
+            }
+            Err(_) => {
+                self.jobs().remove(&job.id);
+            }
+        }
+        job.accepted.send_replace(Some(kept));
+    }
+
+    fn drive(self: &Arc<Self>, job: Arc<Job>) {
+        let span = info_span!("drain", id = %job.id);
+        self.tasks
+            .spawn(Driver::new(Arc::clone(self), job).run().instrument(span));
+    }
+
+    fn job(&self, id: &DrainId) -> Option<Arc<Job>> {
+        self.jobs().get(id).cloned()
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, BTreeMap<DrainId, Arc<Job>>> {
+        // No section under this lock can leave the table half changed.
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Job {
+    fn new(id: DrainId, number: u64, request: DrainRequest, plan: DrainPlan, configured_release: ReleaseName) -> Self {
+        Self {
+            id,
+            number,
+            plan,
+            configured_release,
+            machine: Mutex::new(Drain::new(request.mode, request.pace)),
+            request,
+            epoch: Instant::now(),
+            abort: CancellationToken::new(),
+            is_abort_kept: watch::Sender::new(false),
+            accepted: watch::Sender::new(None),
+        }
+    }
+
+    fn resumed(id: DrainId, record: DrainRecord) -> Self {
+        let machine = Drain::resume(record.request.mode, record.request.pace, record.snapshot);
+        Self {
+            machine: Mutex::new(machine),
+            accepted: watch::Sender::new(Some(Ok(()))),
+            ..Self::new(
+                id,
+                record.number,
+                record.request,
+                record.plan,
+                record.configured_release,
+            )
+        }
+    }
+
+    /// Returns what the registry has to keep now.
+    pub(super) fn record(&self) -> DrainRecord {
+        DrainRecord {
+            number: self.number,
+            request: self.request.clone(),
+            plan: self.plan.clone(),
+            configured_release: self.configured_release.clone(),
+            snapshot: self.machine().snapshot(),
+        }
+    }
+
+    pub(super) fn machine(&self) -> MutexGuard<'_, Drain> {
+        // The machine only panics where an invariant of its own is broken, and then nothing better is to be had.
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the time on the machine's clock.
+    pub(super) fn now(&self) -> std::time::Duration {
+        self.epoch.elapsed()
+    }
+
+    /// Returns when the machine wants to be woken.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        let wake_at = self.machine().wake_at()?;
+        self.epoch.checked_add(wake_at)
+    }
+
+    pub(super) fn state(&self) -> DrainState {
+        self.machine().state()
+    }
+
+    pub(super) fn status(&self) -> DrainStatus {
+        let now = self.now();
+        self.machine().status(self.id.clone(), self.request.clone(), now)
+    }
+}
+
+/// Names a drain whose caller did not.
+fn random_id() -> DrainId {
+    let mut bytes = [0; 8];
+    // The operating system's source fails only before it was ever seeded.
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    let text = format!("drain-{:016x}", u64::from_be_bytes(bytes));
+    text.parse().expect("hexadecimal digits behind a word")
+}

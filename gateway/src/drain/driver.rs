@@ -1,0 +1,284 @@
+//! One drain's task: brings the machine its events and carries out what it says, in that order, and nothing else.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use handover_protocol::admin::{BoardView, MoveReport};
+use handover_protocol::machine::drain::{Command, Event, OpenBoard, TargetLoad};
+use handover_protocol::{BoardId, ServerName};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, info, warn};
+
+use super::desk::{Drains, Job};
+use super::fleet::MoveOrder;
+
+/// Runs one drain until it ends or the gateway does.
+pub(super) struct Driver {
+    desk: Arc<Drains>,
+    job: Arc<Job>,
+    /// Roomy enough for everything that can be under way at once, so nobody ever waits to tell.
+    told: mpsc::Sender<Told>,
+    inbox: mpsc::Receiver<Told>,
+    cancels: HashMap<BoardId, CancellationToken>,
+    ready: Vec<ServerName>,
+    /// The registry did not take the last record; it is tried again.
+    is_unkept: bool,
+}
+
+/// What the driver's own tasks tell it.
+enum Told {
+    Prepared(BoardId),
+    Ended(MoveReport),
+    Refreshed,
+}
+
+/// Whether the drain goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    GoesOn,
+    Over,
+}
+
+impl Driver {
+    pub(super) fn new(desk: Arc<Drains>, job: Arc<Job>) -> Self {
+        let at_once = job.record().request.pace.boards_at_once as usize;
+        let (told, inbox) = mpsc::channel(2 * at_once + SPARE);
+        Self {
+            desk,
+            job,
+            told,
+            inbox,
+            cancels: HashMap::new(),
+            ready: Vec::new(),
+            is_unkept: false,
+        }
+    }
+
+    /// Runs until the drain has ended, or the gateway is going down: then the drain stays running, to be resumed.
+    pub(super) async fn run(self) {
+        let (desk, job) = (Arc::clone(&self.desk), Arc::clone(&self.job));
+        tokio::select! {
+            // What is under way goes on in tasks of its own, and the record says what it was.
+            () = desk.shutdown.cancelled() => {}
+            () = self.drive() => {}
+        }
+        job.is_abort_kept.send_replace(true);
+    }
+
+    async fn drive(mut self) {
+        let abort = self.job.abort.clone();
+        let mut is_abort_told = false;
+        let mut look = interval(LOOK_INTERVAL);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.desk.fleet.refresh(&self.job.plan.sources).await;
+        let mut course = self.start(&abort).await;
+        while course == Course::GoesOn {
+            let wake_at = self.job.wake_at();
+            let wake = async {
+                match wake_at {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let mut batch = Vec::new();
+            // Every arm only waits: `recv_many` takes nothing where another arm wins, and the rest keep no state.
+            tokio::select! {
+                () = abort.cancelled(), if !is_abort_told => {
+                    is_abort_told = true;
+                    course = self.step(vec![Event::AbortRequested]).await;
+                    self.job.is_abort_kept.send_replace(true);
+                }
+                _ = self.inbox.recv_many(&mut batch, BATCH) => {
+                    let events = batch.into_iter().flat_map(|told| self.event_of(told)).collect();
+                    course = self.step(events).await;
+                }
+                () = wake => course = self.step(vec![Event::Tick]).await,
+                _ = look.tick() => course = self.look().await,
+            }
+        }
+        // A drain whose end is not kept would begin again after a restart.
+        while self.is_unkept {
+            look.tick().await;
+            self.persist().await;
+        }
+    }
+
+    async fn start(&mut self, abort: &CancellationToken) -> Course {
+        let mut events = vec![self.targets()];
+        if abort.is_cancelled() {
+            events.push(Event::AbortRequested);
+        }
+        events.push(Event::Started {
+            boards: self.open_boards(),
+        });
+        self.step(events).await
+    }
+
+    /// Looks whether targets came or went, and tries again to keep what could not be kept.
+    async fn look(&mut self) -> Course {
+        if self.is_unkept {
+            self.persist().await;
+        }
+        if self.ready_targets() == self.ready {
+            return Course::GoesOn;
+        }
+        let targets = self.targets();
+        self.step(vec![targets]).await
+    }
+
+    /// Lets the machine take events in, then carries its commands out: what has to be kept first, once.
+    async fn step(&mut self, events: Vec<Event>) -> Course {
+        let now = self.job.now();
+        let commands: Vec<Command> = {
+            let mut machine = self.job.machine();
+            events
+                .into_iter()
+                .flat_map(|event| machine.handle(event, now))
+                .collect()
+        };
+        if commands.contains(&Command::Persist) {
+            self.persist().await;
+        }
+        let mut course = Course::GoesOn;
+        for command in commands {
+            match command {
+                Command::Persist => {}
+                Command::StartMove { board, target, mode } => {
+                    let cancel = CancellationToken::new();
+                    self.cancels.insert(board.clone(), cancel.clone());
+                    let (prepared, loaded) = oneshot::channel();
+                    let prepared = Some(prepared);
+                    self.follow(
+                        MoveOrder {
+                            board,
+                            target,
+                            mode,
+                            cancel,
+                            prepared,
+                        },
+                        loaded,
+                    );
+                }
+                Command::AbortMove { board } => {
+                    if let Some(cancel) = self.cancels.get(&board) {
+                        cancel.cancel();
+                    }
+                }
+                Command::Relist => self.relist(),
+                Command::Finish { state } => {
+                    let status = self.job.status();
+                    info!(?state, boards = ?status.boards, failures = ?status.failures, "drain has ended");
+                    self.desk.announce();
+                    course = Course::Over;
+                }
+                Command::Note(anomaly) => warn!(%anomaly, "a drain was told what it cannot know"),
+            }
+        }
+        course
+    }
+
+    /// Begins a move and tells the machine how it goes.
+    fn follow(&self, order: MoveOrder, loaded: oneshot::Receiver<()>) {
+        let board = order.board.clone();
+        debug!(%board, target = %order.target, "move begins");
+        let told = self.told.clone();
+        let mut moving = self.desk.fleet.move_board(order);
+        let task = async move {
+            let report = tokio::select! {
+                biased;
+                report = &mut moving => report,
+                is_loaded = loaded => {
+                    // The driver may have ended with the gateway; then nobody needs to be told.
+                    if is_loaded.is_ok() {
+                        let _ = told.send(Told::Prepared(board.clone())).await;
+                    }
+                    moving.await
+                }
+            };
+            let _ = told.send(Told::Ended(MoveReport { board, ..report })).await;
+        };
+        self.desk.tasks.spawn(task.in_current_span());
+    }
+
+    fn relist(&self) {
+        let (desk, job, told) = (Arc::clone(&self.desk), Arc::clone(&self.job), self.told.clone());
+        let task = async move {
+            desk.fleet.refresh(&job.plan.sources).await;
+            let _ = told.send(Told::Refreshed).await;
+        };
+        self.desk.tasks.spawn(task.in_current_span());
+    }
+
+    async fn persist(&mut self) {
+        let record = self.job.record().encode();
+        match self.desk.registry.put_drain(&self.job.id, record).await {
+            Ok(()) => self.is_unkept = false,
+            // Moves need the registry as well and fail by themselves; only counts can go wrong.
+            Err(error) => {
+                if !self.is_unkept {
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the drain's progress is not kept; trying again"
+                    );
+                }
+                self.is_unkept = true;
+            }
+        }
+    }
+
+    /// Turns what was told into events; lists are read here, so that they are never older than what came before.
+    fn event_of(&mut self, told: Told) -> Vec<Event> {
+        match told {
+            Told::Prepared(board) => vec![Event::MovePrepared { board }],
+            Told::Ended(report) => {
+                self.cancels.remove(&report.board);
+                vec![Event::MoveEnded { report }]
+            }
+            Told::Refreshed => {
+                let boards = self.open_boards();
+                vec![self.targets(), Event::BoardsListed { boards }]
+            }
+        }
+    }
+
+    fn open_boards(&self) -> Vec<OpenBoard> {
+        let open = |source| self.desk.fleet.open(Some(source));
+        let open_board = |view: BoardView| OpenBoard {
+            board: view.board,
+            sessions: view.sessions,
+        };
+        self.job.plan.sources.iter().flat_map(open).map(open_board).collect()
+    }
+
+    fn targets(&mut self) -> Event {
+        self.ready = self.ready_targets();
+        let load_of = |server: &ServerName| {
+            let boards = self.desk.fleet.open(Some(server));
+            boards.iter().map(|board| 1 + board.sessions).sum()
+        };
+        let targets = self.ready.iter().map(|server| TargetLoad {
+            load: load_of(server),
+            server: server.clone(),
+        });
+        Event::TargetsChanged {
+            targets: targets.collect(),
+        }
+    }
+
+    fn ready_targets(&self) -> Vec<ServerName> {
+        let is_ready = |server: &&ServerName| self.desk.fleet.is_ready(server);
+        self.job.plan.targets.iter().filter(is_ready).cloned().collect()
+    }
+}
+
+/// How often the targets' readiness is looked at; it is local memory.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How much is told to the machine before what it says is carried out.
+const BATCH: usize = 256;
+
+/// A list under way, and room to spare.
+const SPARE: usize = 4;

@@ -1,0 +1,211 @@
+//! A fleet in memory for tests: its moves take as long as they are told to, and fail as often.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use handover_protocol::admin::{BoardState, BoardView, Level, MoveRecord, MoveReport, ServerView};
+use handover_protocol::{BoardId, Generation, ServerName};
+
+use super::*;
+use crate::registry::RegistryError;
+
+/// Servers `a` and `b` of release r1, `c` and `d` of r2, and where each board is.
+pub(crate) struct MemoryFleet {
+    state: Mutex<State>,
+}
+
+pub(super) struct State {
+    pub(super) boards: BTreeMap<BoardId, (ServerName, u64)>,
+    unready: Vec<ServerName>,
+    move_time: Duration,
+    /// How often a board still fails before it moves.
+    pub(super) failures: HashMap<BoardId, u32>,
+    under_way: usize,
+    pub(super) most_under_way: usize,
+    pub(super) begun: Vec<BoardId>,
+    newcomers: Option<Newcomers>,
+    moves: Vec<MoveRecord>,
+}
+
+impl MemoryFleet {
+    pub(crate) fn new(boards: u64) -> Arc<Self> {
+        let place = |number: u64| {
+            let source = if number.is_multiple_of(2) { "a" } else { "b" };
+            (board(number), (name(source), number % 3))
+        };
+        Arc::new(Self {
+            state: Mutex::new(State {
+                boards: (0..boards).map(place).collect(),
+                unready: Vec::new(),
+                move_time: Duration::from_millis(2),
+                failures: HashMap::new(),
+                under_way: 0,
+                most_under_way: 0,
+                begun: Vec::new(),
+                newcomers: None,
+                moves: Vec::new(),
+            }),
+        })
+    }
+
+    pub(crate) fn set_move_time(&self, move_time: Duration) {
+        self.lock().move_time = move_time;
+    }
+
+    pub(crate) fn set_unready(&self, servers: &[&str]) {
+        self.lock().unready = servers.iter().map(|server| name(server)).collect();
+    }
+
+    pub(crate) fn newcomers(&self) -> Option<Newcomers> {
+        self.lock().newcomers.clone()
+    }
+
+    pub(super) fn count(&self, servers: &[&str]) -> usize {
+        let state = self.lock();
+        let there = |(owner, _): &&(ServerName, u64)| servers.contains(&owner.as_str());
+        state.boards.values().filter(there).count()
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    async fn carry(self: Arc<Self>, order: MoveOrder) -> MoveReport {
+        let move_time = {
+            let mut state = self.lock();
+            state.begun.push(order.board.clone());
+            state.under_way += 1;
+            state.most_under_way = state.most_under_way.max(state.under_way);
+            state.move_time
+        };
+        let load_time = (move_time / 2).min(Duration::from_millis(10));
+        tokio::time::sleep(load_time).await;
+        if let Some(prepared) = order.prepared {
+            let _ = prepared.send(());
+        }
+        let is_cancelled = tokio::time::timeout(move_time - load_time, order.cancel.cancelled())
+            .await
+            .is_ok();
+        let mut state = self.lock();
+        state.under_way -= 1;
+        let fails = state.failures.get_mut(&order.board).filter(|left| **left > 0);
+        let result = match fails {
+            Some(left) => {
+                *left -= 1;
+                "target-unready"
+            }
+            None if is_cancelled => "aborted",
+            None => "moved",
+        };
+        let (owner, sessions) = state.boards.get_mut(&order.board).unwrap();
+        let from = owner.clone();
+        if result == "moved" {
+            *owner = order.target.clone();
+        }
+        let (server, sessions) = (owner.clone(), *sessions);
+        state.moves.push(MoveRecord {
+            board: order.board.clone(),
+            from,
+            to: order.target,
+            result: result.to_owned(),
+            level: Level::Contract,
+            mode: order.mode,
+            hold_at_ms: Some(1.5),
+            switched_at_ms: Some(2.5),
+            sessions,
+        });
+        MoveReport {
+            board: order.board,
+            server: Some(server),
+            generation: Generation::new(2),
+            result: result.to_owned(),
+            level: Level::Contract,
+            switched: sessions,
+            reconnected: 0,
+            fallen_back: 0,
+            unconfirmed: Vec::new(),
+        }
+    }
+}
+
+/// The fleet as the gateway's parts hold it.
+pub(crate) struct Handle(pub(crate) Arc<MemoryFleet>);
+
+impl Fleet for Handle {
+    fn servers(&self) -> Vec<ServerView> {
+        [("a", "r1"), ("b", "r1"), ("c", "r2"), ("d", "r2")]
+            .iter()
+            .map(|(server, release)| ServerView {
+                name: name(server),
+                url: format!("http://{server}:9000"),
+                release: release.parse().unwrap(),
+                ready: self.is_ready(&name(server)),
+                incarnation: None,
+                level: Level::Contract,
+                boards: self.open(Some(&name(server))).len() as u64,
+                sessions: 0,
+                drain: None,
+            })
+            .collect()
+    }
+
+    fn is_ready(&self, server: &ServerName) -> bool {
+        !self.0.lock().unready.contains(server)
+    }
+
+    fn open(&self, server: Option<&ServerName>) -> Vec<BoardView> {
+        let state = self.0.lock();
+        let wanted = |(_, (owner, _)): &(&BoardId, &(ServerName, u64))| server.is_none_or(|server| server == owner);
+        state
+            .boards
+            .iter()
+            .filter(wanted)
+            .map(|(board, (owner, sessions))| view(board, owner, *sessions))
+            .collect()
+    }
+
+    fn view<'a>(&'a self, board: &'a BoardId) -> FleetFuture<'a, Result<Option<BoardView>, RegistryError>> {
+        let state = self.0.lock();
+        let found = state
+            .boards
+            .get(board)
+            .map(|(owner, sessions)| view(board, owner, *sessions));
+        Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn refresh<'a>(&'a self, _: &'a [ServerName]) -> FleetFuture<'a, ()> {
+        Box::pin(tokio::task::yield_now())
+    }
+
+    fn move_board(&self, order: MoveOrder) -> FleetFuture<'static, MoveReport> {
+        let moving = tokio::spawn(Arc::clone(&self.0).carry(order));
+        Box::pin(async { moving.await.unwrap() })
+    }
+
+    fn recent_moves(&self) -> Vec<MoveRecord> {
+        self.0.lock().moves.clone()
+    }
+
+    fn direct_newcomers(&self, newcomers: Newcomers) {
+        self.0.lock().newcomers = Some(newcomers);
+    }
+}
+
+fn view(board: &BoardId, owner: &ServerName, sessions: u64) -> BoardView {
+    BoardView {
+        board: board.clone(),
+        server: Some(owner.clone()),
+        generation: Generation::new(1),
+        state: BoardState::Settled,
+        sessions,
+    }
+}
+
+pub(crate) fn board(number: u64) -> BoardId {
+    format!("board {number:03}").parse().unwrap()
+}
+
+pub(crate) fn name(text: &str) -> ServerName {
+    text.parse().unwrap()
+}

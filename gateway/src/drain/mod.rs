@@ -1,0 +1,27 @@
+//! Drains: the jobs that move every board off some servers.
+//!
+//! ```text
+//!   admin API ──▶ Drains (the desk) ──▶ one driver task per drain ──▶ Fleet (mover, board table, servers)
+//!                    │      ▲                │        ▲
+//!                    ▼      └── it has ended ┘        │ what to do next
+//!                 registry ◀──── records ────┘      machine::drain::Drain
+//! ```
+//!
+//! The machine decides, the driver carries out, the desk lets drains in, keeps them apart and says where newcomers go.
+//! A drain's record is kept before it is accepted and before each of its moves; a gateway that was killed goes on.
+
+mod desk;
+mod driver;
+mod fleet;
+#[cfg(test)]
+pub(crate) mod memory_fleet;
+mod newcomers;
+mod plan;
+mod record;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use desk::{Drains, StartError, Started};
+pub use fleet::{Fleet, FleetFuture, MoveOrder};
+pub use newcomers::Newcomers;
+pub use plan::PlanError;

@@ -1,0 +1,236 @@
+//! Drains against the real registry and a fleet in memory.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use handover_protocol::DrainId;
+use handover_protocol::admin::{DrainRequest, DrainState, DrainStatus};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::memory_fleet::{Handle, MemoryFleet, board, name};
+use super::*;
+use crate::config::MetricsConfig;
+use crate::registry::EmbeddedRegistry;
+use crate::telemetry::Metrics;
+
+/// One life of a gateway.
+pub(crate) struct Life {
+    pub(crate) drains: Arc<Drains>,
+    pub(crate) metrics: Arc<Metrics>,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Life {
+    pub(crate) async fn begin(folder: &Path, fleet: &Arc<MemoryFleet>, release: &str) -> Self {
+        let registry = EmbeddedRegistry::open(&folder.join("handover.db")).unwrap();
+        let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let metrics = Arc::new(Metrics::new(&MetricsConfig::default()).unwrap());
+        let drains = Drains::new(
+            release.parse().unwrap(),
+            Arc::new(Handle(Arc::clone(fleet))),
+            Arc::new(registry),
+            Arc::clone(&metrics),
+            tasks.clone(),
+            shutdown.clone(),
+        );
+        drains.resume().await.unwrap();
+        Self {
+            drains,
+            metrics,
+            tasks,
+            shutdown,
+        }
+    }
+
+    /// Ends without a word, as a kill does; moves under way end as they will.
+    async fn kill(self) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    async fn wait_for(&self, id: &DrainId, wanted: impl Fn(&DrainStatus) -> bool) -> DrainStatus {
+        for _ in 0..2000 {
+            let status = self.drains.status(id).unwrap();
+            if wanted(&status) {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("drain {id} never came that far: {:?}", self.drains.status(id));
+    }
+
+    async fn end(&self, id: &DrainId) -> DrainStatus {
+        self.wait_for(id, |status| status.state != DrainState::Running).await
+    }
+
+    async fn start(&self, request: &str) -> Result<Started, StartError> {
+        self.drains.start(request_of(request)).await
+    }
+}
+
+fn request_of(text: &str) -> DrainRequest {
+    serde_json::from_str(text).unwrap()
+}
+
+const R1_TO_R2: &str = r#"{"id": "d1", "from": {"release": "r1"}, "to": {"release": "r2"},
+    "pace": {"boards_per_second": 0, "boards_at_once": 4, "loads_per_target": 4}}"#;
+
+#[tokio::test]
+async fn every_board_moves_within_the_pace_and_newcomers_go_to_the_new_release() {
+    let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(40));
+    fleet.lock().failures.insert(board(7), 1);
+    let life = Life::begin(folder.path(), &fleet, "r1").await;
+    assert_eq!(fleet.newcomers().unwrap().release.as_str(), "r1");
+    let started = life.start(R1_TO_R2).await.unwrap();
+    assert!(started.is_new);
+    let newcomers = fleet.newcomers().unwrap();
+    assert_eq!(newcomers.release.as_str(), "r2");
+    assert_eq!(newcomers.closed, [name("a"), name("b")].into());
+    let status = life.end(&started.status.id).await;
+    assert_eq!(status.state, DrainState::Done);
+    assert_eq!(
+        (status.boards.total, status.boards.moved, status.boards.left),
+        (40, 40, 0)
+    );
+    assert_eq!(status.failures[0].reason, "target-unready");
+    assert_eq!((fleet.count(&["c"]), fleet.count(&["d"])), (20, 20));
+    assert_eq!(fleet.lock().most_under_way, 4);
+    let newcomers = fleet.newcomers().unwrap();
+    assert_eq!(newcomers.release.as_str(), "r2");
+    assert!(newcomers.closed.is_empty());
+    assert!(life.metrics.render().contains("handover_drains{state=\"done\"} 1"));
+}
+
+#[tokio::test]
+async fn a_repeated_request_finds_its_drain_and_another_is_refused() {
+    let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(4));
+    fleet.set_move_time(Duration::from_secs(30));
+    let life = Life::begin(folder.path(), &fleet, "r1").await;
+    let repeats: Vec<_> = (0..5)
+        .map(|_| tokio::spawn(Arc::clone(&life.drains).start_owned(R1_TO_R2)))
+        .collect();
+    let mut new = 0;
+    for repeat in repeats {
+        new += usize::from(repeat.await.unwrap().unwrap().is_new);
+    }
+    assert_eq!(new, 1);
+    let other = R1_TO_R2.replace("boards_at_once\": 4", "boards_at_once\": 5");
+    assert!(matches!(life.start(&other).await, Err(StartError::Exists { .. })));
+    let check = |error: StartError| {
+        let StartError::Conflict { running } = error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(running.as_str(), "d1");
+    };
+    check(
+        life.start(r#"{"from": {"servers": ["a"]}, "to": {"servers": ["d"]}}"#)
+            .await
+            .unwrap_err(),
+    );
+    check(
+        life.start(r#"{"from": {"release": "r2"}, "to": {"release": "r1"}}"#)
+            .await
+            .unwrap_err(),
+    );
+}
+
+#[tokio::test]
+async fn a_killed_gateway_goes_on_and_its_counts_are_whole() {
+    let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(60));
+    fleet.set_move_time(Duration::from_millis(20));
+    let mut life = Life::begin(folder.path(), &fleet, "r1").await;
+    let id = life.start(R1_TO_R2).await.unwrap().status.id;
+    for moved in [10, 25, 40] {
+        life.wait_for(&id, |status| status.boards.moved >= moved).await;
+        life.kill().await;
+        life = Life::begin(folder.path(), &fleet, "r1").await;
+        let newcomers = fleet.newcomers().unwrap();
+        assert_eq!((newcomers.release.as_str(), newcomers.closed.len()), ("r2", 2));
+        let status = life.wait_for(&id, |status| status.boards.moving > 0).await;
+        assert_eq!(status.boards.total, 60);
+        assert!(status.boards.moved >= moved);
+    }
+    let status = life.end(&id).await;
+    assert_eq!(status.state, DrainState::Done);
+    assert_eq!(
+        (status.boards.total, status.boards.moved, status.boards.closed),
+        (60, 60, 0)
+    );
+    life.kill().await;
+    let life = Life::begin(folder.path(), &fleet, "r1").await;
+    assert_eq!(life.drains.status(&id).unwrap().boards, status.boards);
+    assert_eq!(fleet.newcomers().unwrap().release.as_str(), "r2");
+    life.kill().await;
+    Life::begin(folder.path(), &fleet, "r3").await;
+    assert_eq!(
+        fleet.newcomers().unwrap().release.as_str(),
+        "r3",
+        "the operator has configured another since"
+    );
+}
+
+#[tokio::test]
+async fn an_abort_undoes_what_is_under_way_and_outlives_a_kill() {
+    let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(10));
+    fleet.set_move_time(Duration::from_secs(60));
+    let life = Life::begin(folder.path(), &fleet, "r1").await;
+    let id = life.start(R1_TO_R2).await.unwrap().status.id;
+    life.wait_for(&id, |status| status.boards.moving == 4).await;
+    let status = life.drains.abort(&id).await.unwrap();
+    assert_eq!(status.boards.total, 10);
+    let status = life.end(&id).await;
+    assert_eq!(status.state, DrainState::Aborted);
+    assert_eq!((status.boards.moved, status.boards.left), (0, 10));
+    assert_eq!(status.failures[0].reason, "aborted");
+    assert_eq!(fleet.lock().begun.len(), 4);
+    life.kill().await;
+    let life = Life::begin(folder.path(), &fleet, "r1").await;
+    assert_eq!(life.drains.status(&id).unwrap().state, DrainState::Aborted);
+    assert!(life.drains.abort(&"d9".parse().unwrap()).await.is_none());
+}
+
+#[tokio::test]
+async fn a_drain_that_stays_waits_until_its_sources_are_empty() {
+    let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(3));
+    let life = Life::begin(folder.path(), &fleet, "r1").await;
+    let request = r#"{"from": {"release": "r1"}, "to": {"release": "r2"}, "mode": "stay"}"#;
+    let id = life.start(request).await.unwrap().status.id;
+    life.wait_for(&id, |status| status.boards.total == 3).await;
+    fleet.lock().boards.clear();
+    let status = life.end(&id).await;
+    assert_eq!((status.state, status.boards.closed), (DrainState::Done, 3));
+    assert!(fleet.lock().begun.is_empty());
+}
+
+#[tokio::test]
+async fn a_drain_without_a_ready_target_is_refused_and_one_that_loses_them_waits() {
+    let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(6));
+    fleet.set_unready(&["c", "d"]);
+    let life = Life::begin(folder.path(), &fleet, "r1").await;
+    assert!(matches!(life.start(R1_TO_R2).await, Err(StartError::NoTarget { .. })));
+    assert_eq!(fleet.newcomers().unwrap().release.as_str(), "r1");
+    fleet.set_unready(&["d"]);
+    let slow = R1_TO_R2.replace("boards_per_second\": 0", "boards_per_second\": 5");
+    let id = life.start(&slow).await.unwrap().status.id;
+    life.wait_for(&id, |status| status.boards.moved >= 1).await;
+    fleet.set_unready(&["c", "d"]);
+    // Longer than the driver takes to notice, then three turns of the pace: that nothing begins takes time to see.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let begun = fleet.lock().begun.len();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(fleet.lock().begun.len(), begun);
+    assert!(begun < 6);
+    fleet.set_unready(&["c"]);
+    assert_eq!(life.end(&id).await.state, DrainState::Done);
+    assert!(fleet.count(&["d"]) > 0);
+}
+
+impl Drains {
+    async fn start_owned(self: Arc<Self>, request: &str) -> Result<Started, StartError> {
+        self.start(request_of(request)).await
+    }
+}
