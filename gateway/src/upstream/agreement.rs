@@ -64,6 +64,11 @@ impl Agreement {
         self.others.is_empty() && self.deflate.is_none_or(|deflate| deflate.client_no_context_takeover)
     }
 
+    /// Reads whether something was agreed on that this gateway cannot compare.
+    pub fn has_unknown_extensions(&self) -> bool {
+        !self.others.is_empty()
+    }
+
     /// Has the client compress each message by itself, which a server may ask for unasked (RFC 7692 section 7.1.1.2),
     /// and returns whether that had to be added to what the server said.
     pub fn ask_for_no_client_takeover(&mut self) -> bool {

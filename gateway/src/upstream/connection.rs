@@ -47,15 +47,14 @@ pub fn tune(stream: &TcpStream) -> io::Result<()> {
 
 /// Sends one request over a connection of its own and waits for the head of the answer.
 ///
-/// Dropping the future closes the connection.
+/// Dropping the future closes the connection; whoever waits sets the deadline.
 ///
 /// # Errors
-/// When the connection breaks or the deadline passes; the server may have seen the request.
+/// When the connection breaks; the server may have seen the request.
 pub async fn exchange<B>(
     stream: TcpStream,
     request: Request<B>,
-    deadline: Instant,
-) -> Result<(Response<Incoming>, Connection), ExchangeError>
+) -> Result<(Response<Incoming>, Connection), hyper::Error>
 where
     B: Body + Send + 'static,
     B::Data: Send,
@@ -65,8 +64,7 @@ where
         .max_buf_size(READ_BYTES_MAX)
         .max_headers(HEADER_COUNT_MAX)
         .handshake(TokioIo::new(stream))
-        .await
-        .map_err(ExchangeError::Broken)?;
+        .await?;
     let mut connection = Connection {
         driver: Some(Box::pin(connection.with_upgrades())),
     };
@@ -76,10 +74,7 @@ where
         let _ = connection.poll_drive(context);
         answer.as_mut().poll(context)
     });
-    let response = timeout_at(deadline, head)
-        .await
-        .map_err(|_| ExchangeError::Timeout)?
-        .map_err(ExchangeError::Broken)?;
+    let response = head.await?;
     Ok((response, connection))
 }
 

@@ -79,10 +79,10 @@ pub async fn dial(
     deadlines: DialDeadlines,
 ) -> Result<Dialled, DialError> {
     let mut request = handshake.request(url, asking).map(|()| Empty::<Bytes>::new());
-    introduce(request.headers_mut(), ids);
+    introduce_session(request.headers_mut(), ids);
     let offer = Offer::of(request.headers());
     let stream = connect(url, deadlines.connected).await?;
-    let (response, connection) = exchange(stream, request, deadlines.answered).await?;
+    let (response, connection) = answer_by(deadlines.answered, exchange(stream, request)).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let response = response.map(|body| ServerBody::new(body, connection));
         return Err(DialError::Refused(Box::new(response)));
@@ -95,10 +95,7 @@ pub async fn dial(
     });
     let headers = response.headers().clone();
     let raw = connection.into_raw(hyper::upgrade::on(response));
-    let (stream, early) = timeout_at(deadlines.answered, raw)
-        .await
-        .map_err(|_| ExchangeError::Timeout)?
-        .map_err(ExchangeError::Broken)?;
+    let (stream, early) = answer_by(deadlines.answered, raw).await?;
     Ok(Dialled {
         stream,
         early,
@@ -108,10 +105,22 @@ pub async fn dial(
     })
 }
 
+async fn answer_by<T>(
+    deadline: Instant,
+    answer: impl Future<Output = Result<T, hyper::Error>>,
+) -> Result<T, ExchangeError> {
+    let answer = timeout_at(deadline, answer).await.map_err(|_| ExchangeError::Timeout)?;
+    answer.map_err(ExchangeError::Broken)
+}
+
 /// Tells a server for which board and under which term it is talked to; of a client's headers none is left by now.
-pub fn introduce(headers: &mut HeaderMap, ids: &DialIds) {
-    set(headers, wire::BOARD_HEADER, &ids.board.to_url_segment());
-    set(headers, wire::GENERATION_HEADER, &ids.generation.to_string());
+pub fn introduce(headers: &mut HeaderMap, board: &BoardId, generation: Generation) {
+    set(headers, wire::BOARD_HEADER, &board.to_url_segment());
+    set(headers, wire::GENERATION_HEADER, &generation.to_string());
+}
+
+fn introduce_session(headers: &mut HeaderMap, ids: &DialIds) {
+    introduce(headers, &ids.board, ids.generation);
     set(headers, wire::SESSION_HEADER, ids.session.as_str());
     if let Some((server, session)) = &ids.from {
         set(headers, wire::FROM_HEADER, &format!("{server}/{session}"));
