@@ -1,6 +1,7 @@
 //! A client of one server's control URL: the gateway's part of the contract, call by call.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use handover_protocol::contract::{
@@ -55,8 +56,16 @@ impl Contract {
     /// When the server has no contract.
     pub fn of(server: &BoardServer) -> Self {
         let control = server.control().expect("the server was started with the contract");
+        Self::through(server, control)
+    }
+
+    /// Speaks to the server with its token through a meddler at `address`.
+    ///
+    /// # Panics
+    /// When the fixture's token file has gone.
+    pub fn through(server: &BoardServer, address: SocketAddr) -> Self {
         let token = std::fs::read_to_string(server.token_file()).expect("the fixture wrote the token");
-        Self::at(&format!("http://{control}"), token.trim())
+        Self::at(&format!("http://{address}"), token.trim())
     }
 
     /// Speaks to any control URL.
