@@ -1,6 +1,7 @@
 //! The test servers on other people's libraries, each by itself: what the moves' tests build on.
 
 mod contract;
+mod libraries;
 mod whiteboard;
 
 use handover_protocol::contract::ContractProblemType;
