@@ -1,8 +1,11 @@
 //! The gateway.
 
+pub mod board;
 pub mod cli;
 pub mod config;
 pub mod drain;
 pub mod registry;
+pub mod relay;
+pub mod session;
 pub mod telemetry;
 pub mod upstream;

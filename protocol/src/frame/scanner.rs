@@ -173,6 +173,22 @@ impl Scanner {
         }
     }
 
+    /// Counts the bytes up to the next place where something ends, as far as is known: who reads no more than these
+    /// never reads into the frame behind. At least one while the stream is sound.
+    pub fn bytes_wanted(&self) -> u64 {
+        match self.phase {
+            Phase::Header { known, .. } => {
+                let shortest: u8 = match self.sender {
+                    Sender::Client => 6,
+                    Sender::Server => 2,
+                };
+                u64::from(shortest.saturating_sub(known).max(1))
+            }
+            Phase::Payload { remaining, .. } => remaining.max(1),
+            Phase::Violated(_) => 0,
+        }
+    }
+
     /// Reads whether a Close has passed whole: its sender says nothing more that counts (RFC 6455 section 5.5.1).
     pub fn is_closed(&self) -> bool {
         self.is_closed

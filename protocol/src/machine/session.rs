@@ -175,6 +175,11 @@ impl Session {
         self.client == Peer::Ended
     }
 
+    /// Reads whether the upstream's stream has ended.
+    pub fn is_source_gone(&self) -> bool {
+        self.source == Peer::Ended
+    }
+
     /// Takes an event in.
     pub fn on(&mut self, event: Event) -> Outcome {
         self.note_ends(event);

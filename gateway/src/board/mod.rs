@@ -1,0 +1,241 @@
+//! A board as this gateway knows it: its placement, its sessions, and the gate that newcomers pass.
+//!
+//! Everything here is local memory behind short locks; nothing waits for a network. Who may own a board is decided by
+//! [`crate::registry`], which this module only mirrors; how a board gets its first owner is in [`place`], what a move
+//! does to it in [`crate::mover`].
+
+mod pass;
+mod place;
+mod table;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use handover_protocol::admin::{BoardState, BoardView};
+use handover_protocol::{BoardId, Generation, Placement, ServerName, SessionId, Term};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+pub use pass::{Admission, Entrant, Parked, Pass, Purpose};
+pub use place::{PlaceError, Placer};
+pub use table::{Boards, EntryError};
+
+use crate::session::SessionHandle;
+
+/// One board.
+pub struct Board {
+    id: BoardId,
+    inner: Mutex<Inner>,
+    gate: watch::Sender<Gate>,
+    sessions_tracker: TaskTracker,
+}
+
+struct Inner {
+    placement: Placement,
+    sessions: HashMap<SessionId, Arc<SessionHandle>>,
+    dials: usize,
+    requests: usize,
+    emptied_at: Instant,
+    is_gone: bool,
+    /// Sessions that ended lately, the oldest first.
+    ended: VecDeque<Ended>,
+}
+
+struct Ended {
+    id: SessionId,
+    passed: u64,
+    generation: Generation,
+    at: Instant,
+}
+
+/// Whether newcomers may pass, and a counter that changes whenever somebody who waits should look again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Gate {
+    state: GateState,
+    turn: u64,
+}
+
+/// Whether newcomers may pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GateState {
+    /// They go to the owner.
+    Open,
+    /// They wait: the board is being placed or held.
+    Parked,
+    /// They are refused: a commit's outcome is unknown beyond the hold's deadline.
+    Shut,
+}
+
+/// What is on a board at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InFlight {
+    /// Upgrades on their way to the owner.
+    pub dials: usize,
+    /// Plain requests that have not been answered to the end.
+    pub requests: usize,
+}
+
+impl Board {
+    fn new(id: BoardId, placement: Placement, sessions_tracker: TaskTracker) -> Arc<Self> {
+        let inner = Inner {
+            placement,
+            sessions: HashMap::new(),
+            dials: 0,
+            requests: 0,
+            emptied_at: Instant::now(),
+            is_gone: false,
+            ended: VecDeque::new(),
+        };
+        let gate = watch::Sender::new(Gate {
+            state: GateState::Open,
+            turn: 0,
+        });
+        Arc::new(Self {
+            id,
+            inner: Mutex::new(inner),
+            gate,
+            sessions_tracker,
+        })
+    }
+
+    /// Returns the board's id.
+    pub fn id(&self) -> &BoardId {
+        &self.id
+    }
+
+    /// Returns the placement as this gateway last read or wrote it.
+    pub fn placement(&self) -> Placement {
+        self.lock().placement.clone()
+    }
+
+    /// Mirrors what the registry holds, and lets those who wait look again.
+    pub fn set_placement(&self, placement: Placement) {
+        self.lock().placement = placement;
+        self.look_again();
+    }
+
+    /// Returns the sessions on the board, those in the middle of their admission included.
+    pub fn sessions(&self) -> Vec<Arc<SessionHandle>> {
+        self.lock().sessions.values().cloned().collect()
+    }
+
+    /// Returns where the tasks of the board's sessions are counted.
+    pub fn sessions_tracker(&self) -> &TaskTracker {
+        &self.sessions_tracker
+    }
+
+    /// Tells the sessions of an earlier term to reconnect: their server serves the board no more.
+    pub fn cut_stale_sessions(&self) {
+        let generation = self.placement().generation;
+        for session in self.sessions() {
+            if session.generation() < generation {
+                session.cut();
+            }
+        }
+    }
+
+    /// Returns the counts of sessions that ended within [`ENDED_KEPT`], for a freeze: their messages may not have been
+    /// handled yet.
+    pub fn ended_sessions(&self) -> Vec<(SessionId, u64)> {
+        let inner = self.lock();
+        let generation = inner.placement.generation;
+        inner
+            .ended
+            .iter()
+            .filter(|ended| ended.generation == generation && ended.at.elapsed() < ENDED_KEPT)
+            .map(|ended| (ended.id.clone(), ended.passed))
+            .collect()
+    }
+
+    /// Parks newcomers from now on; dials in flight are asked to give up.
+    pub fn park(&self) {
+        self.set_gate(GateState::Parked);
+    }
+
+    /// Lets newcomers pass, to whoever owns the board now.
+    pub fn unpark(&self) {
+        self.set_gate(GateState::Open);
+    }
+
+    /// Refuses newcomers until [`Board::unpark`].
+    pub fn shut(&self) {
+        self.set_gate(GateState::Shut);
+    }
+
+    /// Counts what was let through the gate and has not ended.
+    pub fn in_flight(&self) -> InFlight {
+        let inner = self.lock();
+        InFlight {
+            dials: inner.dials,
+            requests: inner.requests,
+        }
+    }
+
+    /// Waits until nothing that was let through is in flight; call it only while the gate is parked.
+    ///
+    /// Cancel-safe: it only watches.
+    pub async fn wait_until_still(&self) {
+        let mut gate = self.gate.subscribe();
+        loop {
+            gate.borrow_and_update();
+            if self.in_flight() == (InFlight { dials: 0, requests: 0 }) {
+                return;
+            }
+            if gate.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Tells the admin API.
+    pub fn view(&self) -> BoardView {
+        let inner = self.lock();
+        BoardView {
+            board: self.id.clone(),
+            server: inner.placement.owner().map(|owner| owner.server.clone()),
+            generation: inner.placement.generation,
+            state: match inner.placement.term {
+                Term::Vacant => BoardState::Vacant,
+                Term::Settled { .. } => BoardState::Settled,
+                Term::Moving { .. } => BoardState::Moving,
+                Term::Activating { .. } => BoardState::Activating,
+            },
+            sessions: inner.sessions.len() as u64,
+        }
+    }
+
+    /// Returns the owner's name, in whatever state.
+    pub fn owner(&self) -> Option<ServerName> {
+        self.lock().placement.owner().map(|owner| owner.server.clone())
+    }
+
+    /// Returns since when nobody has been on the board; nothing while somebody is, or is coming.
+    pub fn empty_since(&self) -> Option<Instant> {
+        let inner = self.lock();
+        let is_empty = inner.sessions.is_empty() && inner.dials == 0 && inner.requests == 0;
+        is_empty.then_some(inner.emptied_at)
+    }
+
+    fn set_gate(&self, state: GateState) {
+        self.gate.send_modify(|gate| {
+            gate.state = state;
+            gate.turn += 1;
+        });
+    }
+
+    fn look_again(&self) {
+        self.gate.send_modify(|gate| gate.turn += 1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // No section under this lock can leave the record half changed.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A contract server remembers the final count of an ended session for as long.
+const ENDED_KEPT: Duration = Duration::from_secs(30);
+
+/// More ended sessions than this within [`ENDED_KEPT`] are not waited for by a freeze.
+const ENDED_MAX: usize = 4096;

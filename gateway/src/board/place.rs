@@ -1,0 +1,270 @@
+//! How a board without a living owner gets one: the first placement, and the seizure of a dead contract server's board.
+//!
+//! ```text
+//!   choose the least loaded ready server ─▶ grant | seize | raise (compare-and-set, synced) ─▶ activate ─▶ settle
+//!                      ▲                                                                          │
+//!                      └────── another server, or a generation above the fence that refused ──────┘
+//! ```
+//!
+//! One task a board; everybody who wants in waits for the same outcome. An opaque server's board is never seized: that
+//! its process is gone has to be told by somebody who knows.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use handover_protocol::contract::{ActivateRequest, ContractProblemType};
+use handover_protocol::{BoardId, Generation, Owner, Placement, ReleaseName, ServerName, Term};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, info, info_span, warn};
+
+use super::{Board, Boards};
+use crate::config::Route;
+use crate::registry::{CasError, RegistryError};
+use crate::upstream::{ControlError, Server};
+
+/// Says why no server took the board.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// No server of the current release is ready.
+    #[error("no server of release {release} is ready to take a board")]
+    NoServer {
+        /// The current release.
+        release: ReleaseName,
+    },
+    /// The owner is gone and its process is not proven dead, or a move of the board is under way.
+    #[error("server {server} owns the board and does not serve")]
+    OwnerDown {
+        /// The owner.
+        server: ServerName,
+    },
+    /// The owner left the configuration or would not take the board, and no other did.
+    #[error("no server took the board in {tries} tries; the last refusal came from {server}")]
+    Refused {
+        /// How often it was tried.
+        tries: u32,
+        /// Who refused last.
+        server: ServerName,
+        /// Why.
+        #[source]
+        source: Option<ControlError>,
+    },
+    /// The registry did not answer, or its answer is not known.
+    #[error("the registry did not confirm the placement")]
+    Registry(#[source] RegistryError),
+    /// The gateway is going down.
+    #[error("the gateway is shutting down")]
+    ShuttingDown,
+}
+
+/// Places boards, each once at a time.
+pub struct Placer {
+    current: ArcSwap<ReleaseName>,
+    pending: Mutex<HashMap<BoardId, watch::Receiver<Option<Outcome>>>>,
+    tasks: TaskTracker,
+}
+
+type Outcome = Result<(), Arc<PlaceError>>;
+
+impl Placer {
+    /// Starts with the release that new boards go to; `tasks` outlives every placement.
+    pub fn new(current: ReleaseName, tasks: TaskTracker) -> Self {
+        Self {
+            current: ArcSwap::from_pointee(current),
+            pending: Mutex::default(),
+            tasks,
+        }
+    }
+
+    /// Returns the release that new boards go to.
+    pub fn current(&self) -> Arc<ReleaseName> {
+        self.current.load_full()
+    }
+
+    /// Sends new boards to another release from now on.
+    pub fn set_current(&self, release: ReleaseName) {
+        self.current.store(Arc::new(release));
+    }
+
+    /// Sees to it that a living server owns the board.
+    ///
+    /// Cancel-safe: the work goes on in a task of its own.
+    pub(super) async fn place(&self, boards: &Arc<Boards>, board: &Arc<Board>, route: &Arc<Route>) -> Outcome {
+        let mut outcome = {
+            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            match pending.get(board.id()) {
+                Some(outcome) => outcome.clone(),
+                None => {
+                    let (sender, outcome) = watch::channel(None);
+                    pending.insert(board.id().clone(), outcome.clone());
+                    board.park();
+                    self.tasks
+                        .spawn(run(Arc::clone(boards), Arc::clone(board), Arc::clone(route), sender));
+                    outcome
+                }
+            }
+        };
+        match outcome.wait_for(Option::is_some).await {
+            Ok(done) => done.clone().unwrap_or(Ok(())),
+            Err(_) => Err(Arc::new(PlaceError::ShuttingDown)),
+        }
+    }
+
+    fn forget(&self, board: &BoardId) {
+        self.pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(board);
+    }
+}
+
+async fn run(boards: Arc<Boards>, board: Arc<Board>, route: Arc<Route>, sender: watch::Sender<Option<Outcome>>) {
+    let span = info_span!("place", board = %board.id());
+    let outcome = find_owner(&boards, &board, &route).instrument(span.clone()).await;
+    boards.placer().forget(board.id());
+    board.unpark();
+    match &outcome {
+        Ok(()) => board.cut_stale_sessions(),
+        Err(error) => span.in_scope(|| warn!(error = &**error as &dyn std::error::Error, "no server took the board")),
+    }
+    sender.send_replace(Some(outcome));
+}
+
+async fn find_owner(boards: &Arc<Boards>, board: &Arc<Board>, route: &Route) -> Outcome {
+    let mut avoided = HashSet::new();
+    let mut refusal: Option<(ServerName, Option<ControlError>)> = None;
+    for _ in 0..TRIES {
+        let placement = board.placement();
+        let Some((next, server)) = plan(boards, &placement, &avoided)? else {
+            return Ok(());
+        };
+        if next != placement {
+            write(boards, board, next).await?;
+        }
+        match activate(board, &server, route).await {
+            Ok(()) => {
+                let settled = board.placement().settle().map_err(|_| lost_race(board))?;
+                write(boards, board, settled).await?;
+                info!(server = %server.name(), generation = %board.placement().generation, "board placed");
+                return Ok(());
+            }
+            Err(ControlError::Refused(problem)) if problem.kind == ContractProblemType::StaleGeneration => {
+                let fence = problem.fence.unwrap_or(Generation::NONE);
+                warn!(server = %server.name(), %fence, "the fence refused the board; granting above it");
+                if let Ok(raised) = board.placement().raise(server.owner(), fence) {
+                    write(boards, board, raised).await?;
+                }
+                refusal = Some((server.name().clone(), Some(ControlError::Refused(problem))));
+            }
+            Err(error) => {
+                warn!(server = %server.name(), %error, "server did not take the board; trying another");
+                avoided.insert(server.name().clone());
+                refusal = Some((server.name().clone(), Some(error)));
+            }
+        }
+    }
+    let (server, source) = refusal.ok_or_else(|| lost_race(board))?;
+    Err(Arc::new(PlaceError::Refused {
+        tries: TRIES,
+        server,
+        source,
+    }))
+}
+
+/// Decides the next grant and who is to be activated; nothing where a living owner is settled.
+fn plan(
+    boards: &Boards,
+    placement: &Placement,
+    avoided: &HashSet<ServerName>,
+) -> Result<Option<(Placement, Arc<Server>)>, Arc<PlaceError>> {
+    let coordinator = boards.coordinator.clone();
+    let choose = || {
+        let release = boards.placer().current();
+        boards
+            .servers
+            .least_loaded(
+                &release,
+                |server| boards.owned_by(server.name()),
+                |server| avoided.contains(server.name()),
+            )
+            .ok_or_else(|| {
+                Arc::new(PlaceError::NoServer {
+                    release: release.as_ref().clone(),
+                })
+            })
+    };
+    let owner_down = |owner: &Owner| {
+        Arc::new(PlaceError::OwnerDown {
+            server: owner.server.clone(),
+        })
+    };
+    let (next, server) = match &placement.term {
+        Term::Vacant => {
+            let server = choose()?;
+            (placement.grant(server.owner(), Generation::NONE, coordinator), server)
+        }
+        Term::Activating { owner, .. } => match boards.servers.get(&owner.server) {
+            Some(server) if server.may_serve(owner) && !avoided.contains(server.name()) => {
+                return Ok(Some((placement.clone(), server)));
+            }
+            Some(_) | None => {
+                let server = choose()?;
+                (placement.raise(server.owner(), Generation::NONE), server)
+            }
+        },
+        Term::Settled { owner } => match boards.servers.get(&owner.server) {
+            Some(server) if server.may_serve(owner) => return Ok(None),
+            Some(server) if !server.has_contract() => return Err(owner_down(owner)),
+            Some(_) | None => {
+                let server = choose()?;
+                info!(from = %owner.server, to = %server.name(), "seizing the board of a server that is gone");
+                (placement.seize(server.owner(), Generation::NONE, coordinator), server)
+            }
+        },
+        Term::Moving { owner, .. } => return Err(owner_down(owner)),
+    };
+    let next = next.map_err(|_| Arc::new(PlaceError::ShuttingDown))?;
+    Ok(Some((next, server)))
+}
+
+async fn activate(board: &Board, server: &Server, route: &Route) -> Result<(), ControlError> {
+    let Some(control) = server.control() else { return Ok(()) };
+    let placement = board.placement();
+    let request = ActivateRequest {
+        generation: placement.generation,
+        attempt: placement.attempt,
+        revision: None,
+        sessions: Vec::new(),
+        checkpoint: None,
+    };
+    // Nobody is held while a board is opened for the first time; it may take as long as a load takes.
+    control
+        .activate(board.id(), &request, route.prepare_timeout)
+        .await
+        .map(|_| ())
+}
+
+async fn write(boards: &Boards, board: &Board, next: Placement) -> Outcome {
+    match boards.change(board, next.clone()).await {
+        Ok(()) => Ok(()),
+        Err(CasError::Refused { .. } | CasError::Lowered { .. } | CasError::Unavailable { .. }) => {
+            Err(lost_race(board))
+        }
+        Err(CasError::Unknown { source }) => match boards.read_back(board).await {
+            Ok(current) if current == next => Ok(()),
+            Ok(_) | Err(_) => Err(Arc::new(PlaceError::Registry(source))),
+        },
+    }
+}
+
+/// Somebody else changed the placement first: who waits looks again.
+fn lost_race(board: &Board) -> Arc<PlaceError> {
+    match board.owner() {
+        Some(server) => Arc::new(PlaceError::OwnerDown { server }),
+        None => Arc::new(PlaceError::ShuttingDown),
+    }
+}
+
+/// How often a placement is tried before who waits is told; each try may take a load.
+const TRIES: u32 = 4;

@@ -1,0 +1,545 @@
+//! One direction of a session.
+//!
+//! ```text
+//!   socket ─ read ─▶ seen ─▶ (waiting: what was not taken or may not pass yet) ─▶ sent ─ write ─▶ socket
+//!                                                              ours (frames of the gateway) ─┘
+//! ```
+//!
+//! Two scanners follow the same stream: `seen` judges what was read, before any of it is passed on; `sent` stands where
+//! the receiver's kernel has taken the last byte, so that its message count is what was really passed on.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::{Buf, BytesMut};
+use handover_protocol::frame::{Limits, Scanner, Sender, Violation};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::buffer::{BUFFER_BYTES, with_buffer};
+use super::recorder::Recorder;
+
+/// How far bytes may pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Valve {
+    /// All of them.
+    Open,
+    /// Up to the header of a Close.
+    BeforeClose,
+    /// Up to the header of a Close, or of the Pong that bears this nonce.
+    BeforePong([u8; 8]),
+    /// To the end of the message under way; nothing more is read than that takes.
+    ToBoundary,
+    /// Until the receiver has so many messages of this stream in all.
+    ToCount(u64),
+    /// None; up to `read_max` bytes are read and wait.
+    Shut {
+        /// Bytes that may wait.
+        read_max: usize,
+    },
+    /// None; what comes is read and dropped.
+    Discard,
+}
+
+/// What ends a direction.
+#[derive(Debug)]
+pub enum Fault {
+    /// The sender broke the protocol.
+    Violation(Violation),
+    /// The sender's connection failed.
+    Read(io::Error),
+    /// The receiver's connection failed.
+    Write(io::Error),
+}
+
+/// One direction of a session: see the module.
+#[derive(Debug)]
+pub struct Direction {
+    seen: Scanner,
+    sent: Scanner,
+    pub(super) waiting: BytesMut,
+    ours: BytesMut,
+    ours_from: Place,
+    valve: Valve,
+    is_over: bool,
+    finish: Finish,
+    recorder: Option<Box<Recorder>>,
+    /// When the first byte came that found the valve shut.
+    first_wait: Option<Instant>,
+    bytes: u64,
+}
+
+/// Where frames of the gateway's own may stand, and what comes behind them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Between any two frames: they are control frames.
+    Frames,
+    /// Between two messages: they are a message.
+    Messages,
+    /// Between any two frames, and nothing of the sender's passes behind them: they end with a Close.
+    End,
+}
+
+/// How far the end of the stream has been passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Finish {
+    No,
+    Asked,
+    Done,
+}
+
+impl Direction {
+    /// Begins behind the handshake, with what was read together with it.
+    ///
+    /// # Errors
+    /// When those bytes break the protocol.
+    pub fn new(sender: Sender, limits: &Limits, early: &[u8], recorder: Option<Box<Recorder>>) -> Result<Self, Fault> {
+        let mut direction = Self {
+            seen: Scanner::new(sender),
+            sent: Scanner::new(sender),
+            waiting: BytesMut::new(),
+            ours: BytesMut::new(),
+            ours_from: Place::Frames,
+            valve: Valve::Open,
+            is_over: false,
+            finish: Finish::No,
+            recorder,
+            first_wait: None,
+            bytes: 0,
+        };
+        direction.take_in(limits, early)?;
+        Ok(direction)
+    }
+
+    /// Says how far bytes may pass from now on.
+    pub fn set_valve(&mut self, valve: Valve) {
+        self.valve = valve;
+    }
+
+    /// Counts the messages that the receiver's kernel took whole.
+    pub fn messages_passed(&self) -> u64 {
+        self.sent.messages()
+    }
+
+    /// Counts the messages that arrived here whole.
+    pub fn messages_arrived(&self) -> u64 {
+        self.seen.messages()
+    }
+
+    /// Counts the bytes that were passed on.
+    pub fn bytes_passed(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Reads whether the sender's stream has ended.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Reads whether the receiver was told that the stream has ended.
+    pub fn is_finished(&self) -> bool {
+        self.finish == Finish::Done
+    }
+
+    /// Reads whether no message is under way and nothing that was taken waits.
+    pub fn is_at_boundary(&self) -> bool {
+        self.waiting.is_empty() && self.seen.at_message_boundary()
+    }
+
+    /// Reads whether the sender's stream stands between two messages.
+    pub fn has_arrived_at_boundary(&self) -> bool {
+        self.seen.at_message_boundary()
+    }
+
+    /// Reads whether the receiver has a Close of the sender.
+    pub fn has_passed_close(&self) -> bool {
+        self.sent.is_closed()
+    }
+
+    /// Reads whether a Close of the sender has come, passed on or not.
+    pub fn has_seen_close(&self) -> bool {
+        self.seen.is_closed()
+    }
+
+    /// Reads whether messages wait that the receiver does not have.
+    pub fn holds_messages(&self) -> bool {
+        self.seen.messages() > self.sent.messages()
+    }
+
+    /// Returns when the first byte came that had to wait at a shut valve, and forgets it.
+    pub fn take_first_wait(&mut self) -> Option<Instant> {
+        self.first_wait.take()
+    }
+
+    /// Returns what was recorded for a replay, and stops recording.
+    pub fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_deref()
+    }
+
+    /// Puts control frames of the gateway's own into the stream, before the next frame that starts.
+    pub fn say(&mut self, frames: &[u8]) {
+        self.ours.extend_from_slice(frames);
+    }
+
+    /// Puts a message of the gateway's own into the stream, before the next message that starts.
+    pub fn say_between_messages(&mut self, message: &[u8]) {
+        self.ours.extend_from_slice(message);
+        self.ours_from = Place::Messages;
+    }
+
+    /// Puts a Close of the gateway's own into the stream, before the next frame that starts; nothing passes behind it.
+    pub fn say_last(&mut self, close: &[u8]) {
+        self.ours.extend_from_slice(close);
+        self.ours_from = Place::End;
+    }
+
+    /// Reads whether frames of the gateway's own are still to be written.
+    pub fn is_saying(&self) -> bool {
+        !self.ours.is_empty()
+    }
+
+    /// Has the receiver told that the stream has ended, once everything for it is written.
+    pub fn finish(&mut self) {
+        if self.finish == Finish::No {
+            self.finish = Finish::Asked;
+        }
+    }
+
+    /// Has the receiver told that the stream has ended; what waits for it is dropped, but for frames of ours that can
+    /// still be put in.
+    pub fn finish_here(&mut self) {
+        if self.ours_from != Place::End {
+            self.valve = Valve::Discard;
+            self.waiting = BytesMut::new();
+        }
+        if !self.sent.at_frame_boundary() {
+            self.valve = Valve::Discard;
+            self.ours.clear();
+        }
+        self.finish();
+    }
+
+    /// Forgets that the stream was to end: another receiver takes it.
+    pub fn unfinish(&mut self) {
+        self.finish = Finish::No;
+    }
+
+    /// Drops what waits, for nobody takes it any more; what comes is dropped too.
+    pub fn give_up(&mut self) {
+        self.valve = Valve::Discard;
+        self.waiting = BytesMut::new();
+        self.ours = BytesMut::new();
+    }
+
+    /// Drops what waits behind message `count` and what comes of this sender: the stream ends there for the receiver.
+    pub fn cut_at(&mut self, limits: &Limits, count: u64) {
+        let mut end = self.sent;
+        if end.messages() < count
+            && let Ok(length) = end.to_message_count(limits, count, &self.waiting)
+        {
+            self.waiting.truncate(length);
+        } else if end.at_message_boundary() {
+            self.waiting.clear();
+        }
+        self.seen = end;
+        self.is_over = false;
+    }
+
+    /// Goes on with another sender's stream, of which `early` has been read; the former must have ended at a boundary.
+    ///
+    /// # Errors
+    /// When those bytes break the protocol.
+    pub fn go_on_with(&mut self, limits: &Limits, early: &[u8]) -> Result<(), Fault> {
+        self.is_over = false;
+        self.take_in(limits, early)
+    }
+
+    /// Moves bytes until neither side can go on; both sockets wake the task.
+    ///
+    /// # Errors
+    /// See [`Fault`]; the direction is over then.
+    pub fn pump<R, W>(
+        &mut self,
+        context: &mut Context<'_>,
+        limits: &Limits,
+        reader: Option<&mut R>,
+        writer: Option<&mut W>,
+    ) -> Result<(), Fault>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let mut reader = reader.map(Pin::new);
+        let mut writer = writer.map(Pin::new);
+        loop {
+            let wrote = match &mut writer {
+                Some(writer) => self.write(context, limits, writer.as_mut())?,
+                None => false,
+            };
+            let read = match &mut reader {
+                Some(reader) => self.read(context, limits, reader.as_mut(), writer.as_mut())?,
+                None => false,
+            };
+            if !wrote && !read {
+                break;
+            }
+        }
+        match writer {
+            Some(writer) => self.poll_finish(context, writer),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes what may pass; returns whether anything went.
+    fn write<W: AsyncWrite>(
+        &mut self,
+        context: &mut Context<'_>,
+        limits: &Limits,
+        mut writer: Pin<&mut W>,
+    ) -> Result<bool, Fault> {
+        let mut went = false;
+        loop {
+            if !self.ours.is_empty() && is_at(&self.sent, self.ours_from) {
+                match poll_write(writer.as_mut(), context, &self.ours)? {
+                    0 => return Ok(went),
+                    length => self.ours.advance(length),
+                }
+                went = true;
+                if self.ours.is_empty() {
+                    self.end_ours();
+                }
+                continue;
+            }
+            let length = self.passable(limits);
+            if length == 0 {
+                return Ok(went);
+            }
+            let length = match poll_write(writer.as_mut(), context, &self.waiting[..length])? {
+                0 => return Ok(went),
+                length => length,
+            };
+            went = true;
+            self.bytes += length as u64;
+            self.sent
+                .scan(limits, &self.waiting[..length])
+                .map_err(Fault::Violation)?;
+            self.waiting.advance(length);
+            if self.waiting.is_empty() {
+                // Nothing waits: no buffer is kept.
+                self.waiting = BytesMut::new();
+            }
+        }
+    }
+
+    fn end_ours(&mut self) {
+        self.ours = BytesMut::new();
+        if self.ours_from == Place::End {
+            self.valve = Valve::Discard;
+            self.waiting = BytesMut::new();
+        }
+        self.ours_from = Place::Frames;
+    }
+
+    /// Reads once if that is wanted, and passes on what it can without keeping it; returns whether bytes came.
+    fn read<R: AsyncRead, W: AsyncWrite>(
+        &mut self,
+        context: &mut Context<'_>,
+        limits: &Limits,
+        reader: Pin<&mut R>,
+        writer: Option<&mut Pin<&mut W>>,
+    ) -> Result<bool, Fault> {
+        let wanted = self.wanted();
+        if wanted == 0 {
+            return Ok(false);
+        }
+        with_buffer(|buffer| {
+            let mut buffer = ReadBuf::new(&mut buffer[..wanted]);
+            match reader.poll_read(context, &mut buffer) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Err(self.end(Fault::Read(error))),
+            }
+            let bytes = buffer.filled();
+            if bytes.is_empty() {
+                self.is_over = true;
+                return Ok(false);
+            }
+            match writer {
+                Some(writer) if self.flows_freely() => self.pass(context, limits, bytes, writer.as_mut())?,
+                Some(_) | None => self.take_in(limits, bytes)?,
+            }
+            Ok(true)
+        })
+    }
+
+    /// The way of nearly every byte: judged, written at once, and only what was not taken is kept.
+    fn pass<W: AsyncWrite>(
+        &mut self,
+        context: &mut Context<'_>,
+        limits: &Limits,
+        bytes: &[u8],
+        writer: Pin<&mut W>,
+    ) -> Result<(), Fault> {
+        self.judge(limits, bytes)?;
+        let whole = bytes.len() - self.seen.header_bytes_pending().min(bytes.len());
+        let length = poll_write(writer, context, &bytes[..whole])?;
+        self.bytes += length as u64;
+        if length == bytes.len() {
+            self.sent = self.seen;
+        } else {
+            self.sent.scan(limits, &bytes[..length]).map_err(Fault::Violation)?;
+            self.waiting.extend_from_slice(&bytes[length..]);
+        }
+        Ok(())
+    }
+
+    /// Judges bytes and keeps them.
+    fn take_in(&mut self, limits: &Limits, bytes: &[u8]) -> Result<(), Fault> {
+        if self.valve == Valve::Discard {
+            return self.judge(limits, bytes);
+        }
+        if matches!(self.valve, Valve::Shut { .. }) && self.first_wait.is_none() && !bytes.is_empty() {
+            self.first_wait = Some(Instant::now());
+        }
+        self.waiting.extend_from_slice(bytes);
+        self.judge(limits, bytes)
+    }
+
+    fn judge(&mut self, limits: &Limits, bytes: &[u8]) -> Result<(), Fault> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.hear(limits, bytes);
+        }
+        self.seen
+            .scan(limits, bytes)
+            .map_err(|violation| self.end(Fault::Violation(violation)))
+    }
+
+    fn end(&mut self, fault: Fault) -> Fault {
+        self.is_over = true;
+        fault
+    }
+
+    /// Reads whether what comes may go straight on.
+    fn flows_freely(&self) -> bool {
+        self.valve == Valve::Open && self.waiting.is_empty() && self.ours.is_empty()
+    }
+
+    /// Counts the bytes that are to be read now.
+    fn wanted(&self) -> usize {
+        if self.is_over {
+            return 0;
+        }
+        let room = |most: usize| most.saturating_sub(self.waiting.len()).min(BUFFER_BYTES);
+        match self.valve {
+            // The start of a header may wait for its end; all else that waits is back-pressure on the sender.
+            Valve::BeforeClose if self.seen.is_closed() => room(self.waiting.len() + CLOSED_BYTES_MAX),
+            Valve::Open | Valve::BeforeClose => {
+                if self.waiting.len() > self.seen.header_bytes_pending() || self.is_saying() {
+                    0
+                } else {
+                    BUFFER_BYTES
+                }
+            }
+            Valve::ToBoundary => {
+                if self.seen.at_message_boundary() || self.waiting.len() > self.seen.header_bytes_pending() {
+                    0
+                } else {
+                    usize::try_from(self.seen.bytes_wanted()).map_or(BUFFER_BYTES, |wanted| wanted.min(BUFFER_BYTES))
+                }
+            }
+            Valve::ToCount(count) if self.seen.messages() >= count => 0,
+            Valve::ToCount(_) | Valve::BeforePong(_) => room(COUNT_BYTES_MAX),
+            Valve::Shut { read_max } => room(read_max),
+            Valve::Discard => BUFFER_BYTES,
+        }
+    }
+
+    /// Counts the waiting bytes that may pass now.
+    fn passable(&self, limits: &Limits) -> usize {
+        let whole = self.waiting.len() - self.seen.header_bytes_pending().min(self.waiting.len());
+        let allowed = match self.valve {
+            Valve::Open => whole,
+            Valve::ToBoundary => whole,
+            Valve::BeforeClose => {
+                let mut scanner = self.sent;
+                scanner
+                    .to_close(limits, &self.waiting[..whole])
+                    .map_or(0, |(length, _)| length)
+            }
+            Valve::BeforePong(nonce) => self.before_pong(limits, &nonce).min(whole),
+            Valve::ToCount(count) => {
+                let mut scanner = self.sent;
+                scanner
+                    .to_message_count(limits, count, &self.waiting[..whole])
+                    .unwrap_or(0)
+            }
+            Valve::Shut { .. } | Valve::Discard => 0,
+        };
+        if self.ours.is_empty() {
+            return allowed;
+        }
+        // A frame of ours stands next: only what completes the frame under way goes before it.
+        let mut scanner = self.sent;
+        let mut length = 0;
+        while !is_at(&scanner, self.ours_from) && length < allowed {
+            match scanner.advance(limits, &self.waiting[length..allowed]) {
+                Ok(advance) => {
+                    length += advance.consumed;
+                    if advance.event.is_none() {
+                        break;
+                    }
+                }
+                Err(_) => return 0,
+            }
+        }
+        length
+    }
+
+    fn poll_finish<W: AsyncWrite>(&mut self, context: &mut Context<'_>, writer: Pin<&mut W>) -> Result<(), Fault> {
+        // The start of a header whose end never came is nothing that was owed.
+        let is_written = self.ours.is_empty() && self.waiting.len() <= self.seen.header_bytes_pending();
+        if self.finish != Finish::Asked || !is_written {
+            return Ok(());
+        }
+        match writer.poll_shutdown(context) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(result) => {
+                self.finish = Finish::Done;
+                result.map_err(Fault::Write)
+            }
+        }
+    }
+
+    /// The scanner at the place up to which the receiver has the stream.
+    pub(super) fn sent(&self) -> Scanner {
+        self.sent
+    }
+}
+
+/// Reads whether frames of ours may stand where the receiver has the stream.
+fn is_at(scanner: &Scanner, place: Place) -> bool {
+    match place {
+        Place::Frames | Place::End => scanner.at_frame_boundary(),
+        Place::Messages => scanner.at_message_boundary(),
+    }
+}
+
+/// Writes once; zero stands for a writer that takes nothing now.
+fn poll_write<W: AsyncWrite>(writer: Pin<&mut W>, context: &mut Context<'_>, bytes: &[u8]) -> Result<usize, Fault> {
+    if bytes.is_empty() {
+        return Ok(0);
+    }
+    match writer.poll_write(context, bytes) {
+        Poll::Pending => Ok(0),
+        Poll::Ready(Ok(0)) => Err(Fault::Write(io::ErrorKind::WriteZero.into())),
+        Poll::Ready(Ok(length)) => Ok(length),
+        Poll::Ready(Err(error)) => Err(Fault::Write(error)),
+    }
+}
+
+/// Behind a Close only the end of the stream is awaited.
+const CLOSED_BYTES_MAX: usize = 1024;
+
+/// Bytes of a source's last messages that may wait for a client that is slow to take them.
+const COUNT_BYTES_MAX: usize = 256 * 1024;

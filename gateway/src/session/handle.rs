@@ -1,0 +1,139 @@
+//! What others hold of a session: its id, an inbox, and a few numbers.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+use std::time::Instant;
+
+use futures_util::task::AtomicWaker;
+use handover_protocol::{Generation, SessionId};
+use tokio::sync::oneshot;
+
+use super::order::{Answer, Order, Question};
+
+/// The way to a session's task.
+///
+/// The inbox is bounded by its users: one move at a time owns a board, and it asks one question at a time.
+#[derive(Debug)]
+pub struct SessionHandle {
+    id: SessionId,
+    inbox: Mutex<VecDeque<Order>>,
+    has_mail: AtomicBool,
+    is_closed: AtomicBool,
+    waker: AtomicWaker,
+    passed: AtomicU64,
+    generation: AtomicU64,
+    may_cross: AtomicBool,
+    heard_source_ms: AtomicU64,
+}
+
+impl SessionHandle {
+    /// Makes the handle before the session is admitted; orders wait until its task runs.
+    pub fn new(id: SessionId) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            inbox: Mutex::default(),
+            has_mail: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            passed: AtomicU64::new(0),
+            generation: AtomicU64::new(0),
+            may_cross: AtomicBool::new(false),
+            heard_source_ms: AtomicU64::new(0),
+        })
+    }
+
+    /// Returns the session's id.
+    pub fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    /// Tells the session to do something; one that has ended drops it.
+    pub fn order(&self, order: Order) {
+        {
+            let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.is_closed.load(Ordering::Acquire) {
+                return;
+            }
+            inbox.push_back(order);
+            self.has_mail.store(true, Ordering::Release);
+        }
+        self.waker.wake();
+    }
+
+    /// Asks the session for something; the answer fails where the session has ended or ends meanwhile.
+    pub fn ask(&self, question: Question) -> oneshot::Receiver<Answer> {
+        let (sender, receiver) = oneshot::channel();
+        self.order(Order::Ask(question, sender));
+        receiver
+    }
+
+    /// Tells the client by a close frame to reconnect.
+    pub fn cut(&self) {
+        self.order(Order::Cut);
+    }
+
+    /// Returns n as it was last counted: when the session answered a move, or ended.
+    pub fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Acquire)
+    }
+
+    /// Returns the term of the server that the session is attached to.
+    pub fn generation(&self) -> Generation {
+        Generation::new(self.generation.load(Ordering::Acquire))
+    }
+
+    /// Reads whether the session may cross with its socket open.
+    pub fn may_cross(&self) -> bool {
+        self.may_cross.load(Ordering::Acquire)
+    }
+
+    /// Returns when the held session's source last said something, on the scale of [`clock_ms`].
+    pub fn heard_source_ms(&self) -> u64 {
+        self.heard_source_ms.load(Ordering::Acquire)
+    }
+
+    pub(super) fn take_order(&self) -> Option<Order> {
+        if !self.has_mail.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        let order = inbox.pop_front();
+        self.has_mail.store(!inbox.is_empty(), Ordering::Release);
+        order
+    }
+
+    pub(super) fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    pub(super) fn set_passed(&self, passed: u64) {
+        self.passed.store(passed, Ordering::Release);
+    }
+
+    pub(super) fn set_generation(&self, generation: Generation) {
+        self.generation.store(generation.number(), Ordering::Release);
+    }
+
+    pub(super) fn set_may_cross(&self, may_cross: bool) {
+        self.may_cross.store(may_cross, Ordering::Release);
+    }
+
+    pub(super) fn set_heard_source(&self) {
+        self.heard_source_ms.store(clock_ms(), Ordering::Release);
+    }
+
+    /// Ends the inbox: what waits in it and what comes is dropped, and with it the answers.
+    pub(super) fn close(&self) {
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_closed.store(true, Ordering::Release);
+        inbox.clear();
+    }
+}
+
+/// Milliseconds since the gateway's first look at this clock; monotonic, never zero.
+pub fn clock_ms() -> u64 {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX) + 1
+}
