@@ -1,5 +1,6 @@
 //! The gateway.
 
+pub mod admin;
 pub mod board;
 pub mod cli;
 pub mod config;

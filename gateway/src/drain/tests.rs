@@ -19,8 +19,8 @@ use crate::telemetry::Metrics;
 pub(crate) struct Life {
     pub(crate) drains: Arc<Drains>,
     pub(crate) metrics: Arc<Metrics>,
-    tasks: TaskTracker,
-    shutdown: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) shutdown: CancellationToken,
 }
 
 impl Life {

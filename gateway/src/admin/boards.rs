@@ -1,0 +1,124 @@
+//! `/v1/boards`, `/v1/moves` and `/v1/servers`: what is where, and moving one board.
+
+use axum::Json;
+use axum::extract::{Extension, State};
+use axum::http::Uri;
+use handover_protocol::admin::{
+    BoardList, BoardState, BoardView, MoveList, MoveReport, MoveRequest, Problem, ProblemType, ServerList,
+};
+use handover_protocol::{BoardId, ServerName};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::Admin;
+use super::body::JsonBody;
+use super::listener::Caller;
+use super::query;
+use super::refusal::Refusal;
+use crate::drain::MoveOrder;
+
+/// `GET /v1/boards?server=`.
+pub(super) async fn list(State(admin): State<Admin>, uri: Uri) -> Result<Json<BoardList>, Refusal> {
+    let server = match query::only(&uri, "server")? {
+        Some(name) => Some(known_server(&admin, &name, "server")?),
+        None => None,
+    };
+    Ok(Json(BoardList {
+        boards: admin.fleet.open(server.as_ref()),
+    }))
+}
+
+/// `GET /v1/boards/{id}`.
+pub(super) async fn view(State(admin): State<Admin>, uri: Uri) -> Result<Json<BoardView>, Refusal> {
+    query::none(&uri)?;
+    Ok(Json(find(&admin, &board(&uri)?).await?))
+}
+
+/// `POST /v1/boards/{id}/move`.
+///
+/// A move that was tried and ended where it began is told by the report's `result`; a problem says that none began.
+pub(super) async fn carry(
+    State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    JsonBody(request): JsonBody<MoveRequest>,
+) -> Result<Json<MoveReport>, Refusal> {
+    query::none(&uri)?;
+    let board = board(&uri)?;
+    let target = known_server(&admin, request.to.as_str(), "to")?;
+    check_movable(&find(&admin, &board).await?, &target)?;
+    if let Some(drain) = admin.drains.emptying(&target) {
+        let detail = format!("drain {drain} is emptying server {target}");
+        return Err(Problem::new(ProblemType::DrainConflict, detail)
+            .at("to")
+            .because_of(drain)
+            .into());
+    }
+    if !admin.fleet.is_ready(&target) {
+        let detail = format!("server {target} is not ready to take boards");
+        return Err(Problem::new(ProblemType::TargetNotReady, detail).at("to").into());
+    }
+    info!(%board, %target, mode = ?request.mode, %caller, "move requested through the admin API");
+    let order = MoveOrder {
+        board,
+        target,
+        mode: request.mode,
+        cancel: CancellationToken::new(),
+        prepared: None,
+    };
+    Ok(Json(admin.fleet.move_board(order).await))
+}
+
+/// `GET /v1/moves`.
+pub(super) async fn moves(State(admin): State<Admin>, uri: Uri) -> Result<Json<MoveList>, Refusal> {
+    query::none(&uri)?;
+    Ok(Json(MoveList {
+        moves: admin.fleet.recent_moves(),
+    }))
+}
+
+/// `GET /v1/servers`.
+pub(super) async fn servers(State(admin): State<Admin>, uri: Uri) -> Result<Json<ServerList>, Refusal> {
+    query::none(&uri)?;
+    let mut servers = admin.fleet.servers();
+    for server in &mut servers {
+        server.drain = admin.drains.emptying(&server.name);
+    }
+    Ok(Json(ServerList { servers }))
+}
+
+async fn find(admin: &Admin, board: &BoardId) -> Result<BoardView, Refusal> {
+    let view = admin.fleet.view(board).await?;
+    Ok(view.ok_or_else(|| Problem::new(ProblemType::UnknownBoard, format!("no board {board:?} was ever placed")))?)
+}
+
+fn check_movable(view: &BoardView, target: &ServerName) -> Result<(), Problem> {
+    let detail = match (view.state, &view.server) {
+        (BoardState::Vacant, _) | (_, None) => "nobody owns the board; it goes where its first session goes".to_owned(),
+        (BoardState::Moving, Some(source)) => format!("the board is being moved off server {source}"),
+        (BoardState::Activating, Some(owner)) => format!("server {owner} is just taking the board"),
+        (BoardState::Settled, Some(owner)) if owner == target => format!("server {owner} owns the board already"),
+        (BoardState::Settled, Some(_)) => return Ok(()),
+    };
+    Err(Problem::new(ProblemType::BoardNotMovable, detail))
+}
+
+fn board(uri: &Uri) -> Result<BoardId, Problem> {
+    BoardId::from_url_segment(query::id_segment(uri))
+        .map_err(|error| Problem::new(ProblemType::InvalidField, format!("the board's id {error}")).at("id"))
+}
+
+fn known_server(admin: &Admin, name: &str, field: &str) -> Result<ServerName, Problem> {
+    let servers = admin.fleet.servers();
+    match servers.iter().find(|server| server.name.as_str() == name) {
+        Some(server) => Ok(server.name.clone()),
+        None => {
+            let known: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
+            let detail = format!(
+                "no server is named {name:?}; the configuration has {}",
+                known.join(", ")
+            );
+            Err(Problem::new(ProblemType::InvalidField, detail).at(field))
+        }
+    }
+}

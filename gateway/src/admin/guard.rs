@@ -1,0 +1,133 @@
+//! Who may ask: nobody that came through a name of the outside world, and no web page of another origin.
+//!
+//! A page in an operator's browser can send requests to the loopback interface. By DNS rebinding it can even read the
+//! answers, but then its `Host` is a name of its own; a plain cross-site request carries its `Origin`.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use axum::extract::Request;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, Version, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use handover_protocol::admin::{Problem, ProblemType};
+
+use super::refusal::respond;
+
+/// Lets a request through, or refuses it.
+pub(super) async fn admit(request: Request, next: Next) -> Response {
+    match check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => respond(&problem),
+    }
+}
+
+fn check(request: &Request) -> Result<(), Box<Problem>> {
+    let headers = request.headers();
+    let host = host_of(request)?;
+    let origins: Vec<_> = headers.get_all(header::ORIGIN).iter().collect();
+    let own_origin = host.map(|host| format!("http://{host}"));
+    let is_own = |origin: &HeaderValue| {
+        own_origin
+            .as_ref()
+            .is_some_and(|own| origin.as_bytes().eq_ignore_ascii_case(own.as_bytes()))
+    };
+    if origins.iter().all(|origin| is_own(origin)) {
+        Ok(())
+    } else {
+        let detail = "the Origin header names another origin than the one that was asked";
+        Err(Box::new(Problem::new(ProblemType::ForbiddenOrigin, detail)))
+    }
+}
+
+/// Returns the host that was asked, as the client wrote it; it is a loopback name.
+fn host_of(request: &Request) -> Result<Option<String>, Box<Problem>> {
+    let refuse = |detail: &str| Err(Box::new(Problem::new(ProblemType::ForbiddenHost, detail)));
+    let hosts = hosts(request.headers());
+    let host = match (hosts.as_slice(), request.version()) {
+        // Browsers never speak HTTP/1.0; some probes do, and need no Host.
+        ([], Version::HTTP_09 | Version::HTTP_10) => return Ok(None),
+        ([Some(host)], _) => host.clone(),
+        _ => return refuse("the request needs exactly one Host header that names a host"),
+    };
+    let absolute = request.uri().authority();
+    if is_loopback(&host) && absolute.is_none_or(is_loopback) {
+        Ok(Some(host.to_string()))
+    } else {
+        refuse("ask under localhost, 127.0.0.1 or [::1]")
+    }
+}
+
+fn hosts(headers: &HeaderMap) -> Vec<Option<Authority>> {
+    let parse = |host: &HeaderValue| host.to_str().ok()?.parse().ok();
+    headers.get_all(header::HOST).iter().map(parse).collect()
+}
+
+fn is_loopback(authority: &Authority) -> bool {
+    if authority.as_str().contains('@') {
+        return false;
+    }
+    let host = authority.host();
+    let v4 = host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback());
+    let v6 = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .is_some_and(|host| host.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback()));
+    v4 || v6 || host.eq_ignore_ascii_case("localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    fn verdict(headers: &[(&str, &str)]) -> Result<(), ProblemType> {
+        let mut request = Request::builder().uri("/v1/drains");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        check(&request.body(Body::empty()).unwrap()).map_err(|problem| problem.kind)
+    }
+
+    #[test]
+    fn only_loopback_names_are_answered() {
+        let check = |host: &str, fine: bool| assert_eq!(verdict(&[("host", host)]).is_ok(), fine, "{host}");
+        check("localhost", true);
+        check("LOCALHOST:8081", true);
+        check("127.0.0.1:8081", true);
+        check("127.9.9.9", true);
+        check("[::1]:8081", true);
+        check("evil.example", false);
+        check("localhost.evil.example", false);
+        check("127.0.0.1.evil.example", false);
+        check("user@localhost", false);
+        check("192.168.0.1", false);
+        check("0.0.0.0", false);
+        check("[::]", false);
+        check("", false);
+        assert!(verdict(&[]).is_err());
+        assert!(verdict(&[("host", "localhost"), ("host", "evil.example")]).is_err());
+    }
+
+    #[test]
+    fn pages_of_other_origins_are_refused() {
+        let check = |origin: &str, fine: bool| {
+            let verdict = verdict(&[("host", "localhost:8081"), ("origin", origin)]);
+            assert_eq!(
+                verdict,
+                if fine {
+                    Ok(())
+                } else {
+                    Err(ProblemType::ForbiddenOrigin)
+                },
+                "{origin}"
+            );
+        };
+        check("http://localhost:8081", true);
+        check("http://localhost:3000", false);
+        check("https://localhost:8081", false);
+        check("http://evil.example", false);
+        check("null", false);
+    }
+}

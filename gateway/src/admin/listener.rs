@@ -1,0 +1,112 @@
+//! The admin socket: a bounded number of connections, each with a bounded patience.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderMap, header};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use super::Admin;
+
+/// Who asked, for the log.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    peer: SocketAddr,
+    agent: String,
+}
+
+/// Answers on `listener` until `shutdown`; calls under way are answered to their end in `tasks`.
+pub async fn serve(listener: TcpListener, admin: Admin, tasks: TaskTracker, shutdown: CancellationToken) {
+    let router = admin.router();
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let place = tokio::select! {
+            () = shutdown.cancelled() => return,
+            place = Arc::clone(&places).acquire_owned() => place,
+        };
+        let Ok(place) = place else { return };
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (router, shutdown) = (router.clone(), shutdown.clone());
+                tasks.spawn(async move {
+                    answer(stream, peer, router, shutdown).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, mostly: try again once some may have come back.
+                warn!(%error, "the admin listener cannot accept");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn answer(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: CancellationToken) {
+    let service = TowerToHyperService::new(router);
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        let caller = Caller::new(peer, request.headers());
+        request.extensions_mut().insert(caller);
+        hyper::service::Service::call(&service, request)
+    });
+    let mut connection = std::pin::pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let outcome = tokio::select! {
+        outcome = &mut connection => outcome,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        debug!(%peer, %error, "an admin connection broke off");
+    }
+}
+
+impl Caller {
+    fn new(peer: SocketAddr, headers: &HeaderMap) -> Self {
+        let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+        Self {
+            peer,
+            agent: agent.unwrap_or("unknown").chars().take(AGENT_LENGTH_MAX).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} ({})", self.peer, self.agent)
+    }
+}
+
+/// Scrapers, probes, a console and some scripts; one more waits in the backlog.
+const CONNECTIONS_MAX: usize = 256;
+
+/// From an open connection, or the last answer, to the end of the next head; idle connections end by it as well.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Requests of the API are short; hyper takes no less than this.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const AGENT_LENGTH_MAX: usize = 100;

@@ -1,0 +1,85 @@
+//! The admin listener: the API of drains, boards, moves and servers, the metrics and the probes.
+//!
+//! It answers on the loopback interface, under loopback names only, and never to a web page of another origin.
+//! Handlers read and give orders; what an order comes to is decided by [`crate::drain`] and behind [`Fleet`].
+
+mod boards;
+mod body;
+mod drains;
+mod guard;
+mod listener;
+mod probes;
+mod query;
+mod refusal;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{HeaderValue, Method, Uri, header};
+use axum::middleware::{from_fn, map_response};
+use axum::response::Response;
+use axum::routing::{get, post};
+use handover_protocol::admin::{Problem, ProblemType};
+
+use self::refusal::Refusal;
+use crate::drain::{Drains, Fleet};
+use crate::telemetry::Metrics;
+
+pub use listener::serve;
+pub use probes::Readiness;
+
+/// What the admin API answers from.
+#[derive(Clone)]
+pub struct Admin {
+    /// The drains.
+    pub drains: Arc<Drains>,
+    /// The boards and servers.
+    pub fleet: Arc<dyn Fleet>,
+    /// What `/metrics` shows.
+    pub metrics: Arc<Metrics>,
+    /// What `/readyz` tells.
+    pub readiness: Arc<Readiness>,
+}
+
+impl Admin {
+    /// Lays the paths out.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/v1/drains", get(drains::list).post(drains::start))
+            .route("/v1/drains/{id}", get(drains::status))
+            .route("/v1/drains/{id}/abort", post(drains::abort))
+            .route("/v1/boards", get(boards::list))
+            .route("/v1/boards/{id}", get(boards::view))
+            .route("/v1/boards/{id}/move", post(boards::carry))
+            .route("/v1/moves", get(boards::moves))
+            .route("/v1/servers", get(boards::servers))
+            .route("/metrics", get(probes::metrics))
+            .route("/livez", get(probes::live))
+            .route("/healthz", get(probes::live))
+            .route("/readyz", get(probes::ready))
+            .fallback(unknown_path)
+            .method_not_allowed_fallback(wrong_method)
+            .layer(from_fn(guard::admit))
+            .layer(map_response(never_store))
+            .with_state(self)
+    }
+}
+
+async fn unknown_path(uri: Uri) -> Refusal {
+    Problem::new(ProblemType::UnknownPath, format!("{} is not served here", uri.path())).into()
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Refusal {
+    let detail = format!("{} does not know {method}; see Allow", uri.path());
+    Problem::new(ProblemType::MethodNotAllowed, detail).into()
+}
+
+/// Keeps answers out of caches: each is true for a moment only.
+async fn never_store(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

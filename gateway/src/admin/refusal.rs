@@ -1,0 +1,71 @@
+//! Refusals as responses: `application/problem+json` (RFC 9457).
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use handover_protocol::admin::{Problem, ProblemType};
+use tracing::error;
+
+use crate::drain::StartError;
+use crate::registry::RegistryError;
+
+/// A refusal on its way out; boxed, for results are mostly fine.
+pub(super) struct Refusal(Box<Problem>);
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self(Box::new(problem))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        respond(&self.0)
+    }
+}
+
+impl From<StartError> for Refusal {
+    fn from(error: StartError) -> Self {
+        let detail = error.to_string();
+        let problem = match error {
+            StartError::Plan(fault) => Problem::new(ProblemType::InvalidField, detail).at(fault.field()),
+            StartError::Exists { id } => Problem::new(ProblemType::DrainExists, detail).at("id").because_of(id),
+            StartError::Conflict { running } => Problem::new(ProblemType::DrainConflict, detail).because_of(running),
+            StartError::NoTarget { .. } => Problem::new(ProblemType::TargetNotReady, detail).at("to"),
+            StartError::Registry(error) => return error.into(),
+            StartError::ShuttingDown => Problem::new(ProblemType::ShuttingDown, detail),
+        };
+        problem.into()
+    }
+}
+
+impl From<RegistryError> for Refusal {
+    fn from(error: RegistryError) -> Self {
+        error!(
+            error = &error as &dyn std::error::Error,
+            "the registry failed an admin call"
+        );
+        let problem = match error {
+            RegistryError::Unavailable { .. } => Problem::new(
+                ProblemType::RegistryUnavailable,
+                "try again; if it stays so, the gateway's log says why",
+            ),
+            RegistryError::Damaged { .. } => Problem::new(ProblemType::Internal, "the gateway's log says more"),
+        };
+        problem.into()
+    }
+}
+
+/// Writes a problem as a response.
+pub(super) fn respond(problem: &Problem) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = serde_json::to_vec(problem).expect("a problem is strings and numbers");
+    let mut response = (status, body).into_response();
+    let media_type = HeaderValue::from_static(Problem::MEDIA_TYPE);
+    response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}

@@ -1,0 +1,394 @@
+//! The admin API over real sockets, with the real registry and metrics, before a fleet in memory.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use handover_protocol::admin::{DrainState, DrainStatus, MoveList, MoveReport, Problem, ProblemType, ServerList};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::drain::memory_fleet::{Handle, MemoryFleet, name};
+use crate::drain::tests::Life;
+
+/// A gateway's control plane behind its admin socket.
+struct Gateway {
+    life: Life,
+    fleet: Arc<MemoryFleet>,
+    readiness: Arc<Readiness>,
+    address: SocketAddr,
+    _folder: TempDir,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Gateway {
+    async fn start(boards: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let fleet = MemoryFleet::new(boards);
+        let life = Life::begin(folder.path(), &fleet, "r1").await;
+        let readiness = Arc::new(Readiness::new(life.shutdown.clone()));
+        let admin = Admin {
+            drains: Arc::clone(&life.drains),
+            fleet: Arc::new(Handle(Arc::clone(&fleet))),
+            metrics: Arc::clone(&life.metrics),
+            readiness: Arc::clone(&readiness),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, admin, life.tasks.clone(), life.shutdown.clone()));
+        Self {
+            life,
+            fleet,
+            readiness,
+            address,
+            _folder: folder,
+        }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.call("GET", path, &[], "").await
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Answer {
+        let headers = [("Content-Type", "application/json")];
+        self.call("POST", path, &headers, &body.to_string()).await
+    }
+
+    async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+        if !headers.iter().any(|(name, _)| *name == "Host") {
+            request += &format!("Host: {}\r\n", self.address);
+        }
+        for (name, value) in headers {
+            request += &format!("{name}: {value}\r\n");
+        }
+        request += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        self.raw(request.as_bytes()).await
+    }
+
+    async fn raw(&self, request: &[u8]) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        Answer {
+            status: head[9..12].parse().unwrap(),
+            head: head.to_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+
+    async fn drained(&self, id: &str) -> DrainStatus {
+        for _ in 0..1000 {
+            let status: DrainStatus = self.get(&format!("/v1/drains/{id}")).await.json(200);
+            if status.state != DrainState::Running {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("drain {id} does not end");
+    }
+}
+
+impl Answer {
+    fn json<T: DeserializeOwned>(&self, status: u16) -> T {
+        assert_eq!(self.status, status, "{}", self.body);
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let line = |line: &'_ str| {
+            line.split_once(": ")
+                .map(|(name, value)| (name.to_owned(), value.len()))
+        };
+        self.head.lines().find_map(|text| {
+            let (found, length) = line(text)?;
+            (found == name).then(|| &text[text.len() - length..])
+        })
+    }
+
+    #[track_caller]
+    fn refusal(&self, kind: ProblemType, field: Option<&str>) -> Problem {
+        assert_eq!(self.status, kind.status(), "{}", self.body);
+        assert_eq!(self.header("content-type"), Some(Problem::MEDIA_TYPE));
+        let problem: Problem = serde_json::from_str(&self.body).unwrap();
+        assert_eq!((problem.kind, problem.field.as_deref()), (kind, field), "{}", self.body);
+        assert_eq!(problem.status, self.status);
+        problem
+    }
+}
+
+#[tokio::test]
+async fn a_drain_is_started_watched_and_ends() {
+    let gateway = Gateway::start(12).await;
+    let request = json!({"id": "d1", "from": {"release": "r1"}, "to": {"servers": ["c", "d"]},
+        "mode": "transparent", "pace": {"boards_per_second": 0}});
+    let answer = gateway.post("/v1/drains", &request).await;
+    assert_eq!(answer.header("location"), Some("/v1/drains/d1"));
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    let status: DrainStatus = answer.json(202);
+    assert_eq!(status.request.pace.boards_at_once, 32);
+    let status = gateway.drained("d1").await;
+    assert_eq!(
+        (status.state, status.boards.moved, status.boards.left),
+        (DrainState::Done, 12, 0)
+    );
+    assert!(status.rate > 0.0);
+    let again = gateway.post("/v1/drains", &request).await.json::<DrainStatus>(202);
+    assert_eq!(again.state, DrainState::Done);
+    let list: Value = gateway.get("/v1/drains").await.json(200);
+    assert_eq!(
+        list["drains"][0]["boards"],
+        json!({"total": 12, "moved": 12, "failed": 0, "left": 0, "closed": 0, "moving": 0})
+    );
+    let moves: MoveList = gateway.get("/v1/moves").await.json(200);
+    assert_eq!(moves.moves.len(), 12);
+    assert!(
+        moves
+            .moves
+            .iter()
+            .all(|one| one.result == "moved" && one.hold_at_ms.is_some())
+    );
+    let boards: Value = gateway.get("/v1/boards?server=a").await.json(200);
+    assert_eq!(boards, json!({"boards": []}));
+}
+
+#[tokio::test]
+async fn a_drain_without_an_id_is_given_one() {
+    let gateway = Gateway::start(0).await;
+    let request = json!({"from": {"release": "r1"}, "to": {"release": "r2"}});
+    let answer = gateway.post("/v1/drains", &request).await;
+    let status: DrainStatus = answer.json(202);
+    assert_eq!(
+        answer.header("location"),
+        Some(format!("/v1/drains/{}", status.id).as_str())
+    );
+    assert_eq!(gateway.drained(status.id.as_str()).await.state, DrainState::Done);
+}
+
+#[tokio::test]
+async fn a_running_drain_stands_in_the_way_until_it_is_aborted() {
+    let gateway = Gateway::start(4).await;
+    gateway.fleet.set_move_time(Duration::from_secs(60));
+    let to_r2 = |id: &str| json!({"id": id, "from": {"release": "r1"}, "to": {"release": "r2"}});
+    gateway.post("/v1/drains", &to_r2("d1")).await.json::<DrainStatus>(202);
+    let conflict = gateway
+        .post("/v1/drains", &to_r2("d2"))
+        .await
+        .refusal(ProblemType::DrainConflict, None);
+    assert_eq!(conflict.drain.unwrap().as_str(), "d1");
+    let other = json!({"id": "d1", "from": {"servers": ["a"]}, "to": {"release": "r2"}});
+    gateway
+        .post("/v1/drains", &other)
+        .await
+        .refusal(ProblemType::DrainExists, Some("id"));
+    let back = gateway.post("/v1/boards/board%20000/move", &json!({"to": "b"})).await;
+    back.refusal(ProblemType::DrainConflict, Some("to"));
+    let servers: ServerList = gateway.get("/v1/servers").await.json(200);
+    let emptied: Vec<bool> = servers.servers.iter().map(|server| server.drain.is_some()).collect();
+    assert_eq!(emptied, [true, true, false, false]);
+    gateway
+        .call("POST", "/v1/drains/d1/abort", &[], "")
+        .await
+        .json::<DrainStatus>(202);
+    let status = gateway.drained("d1").await;
+    assert_eq!(
+        (status.state, status.boards.moved, status.boards.left),
+        (DrainState::Aborted, 0, 4)
+    );
+    gateway.fleet.set_move_time(Duration::from_millis(2));
+    gateway.post("/v1/drains", &to_r2("d2")).await.json::<DrainStatus>(202);
+    assert_eq!(gateway.drained("d2").await.state, DrainState::Done);
+}
+
+#[tokio::test]
+async fn one_board_is_found_and_moved() {
+    let gateway = Gateway::start(2).await;
+    let path = "/v1/boards/board%20000";
+    let view: Value = gateway.get(path).await.json(200);
+    let expected = json!({"board": "board 000", "server": "a", "generation": 1, "state": "settled", "sessions": 0});
+    assert_eq!(view, expected);
+    let report: MoveReport = gateway
+        .post(&format!("{path}/move"), &json!({"to": "d"}))
+        .await
+        .json(200);
+    assert_eq!((report.result.as_str(), report.server), ("moved", Some(name("d"))));
+    let again = gateway.post(&format!("{path}/move"), &json!({"to": "d"})).await;
+    again.refusal(ProblemType::BoardNotMovable, None);
+    gateway.fleet.set_unready(&["c"]);
+    let unready = gateway.post(&format!("{path}/move"), &json!({"to": "c"})).await;
+    unready.refusal(ProblemType::TargetNotReady, Some("to"));
+    let unknown = gateway.post(&format!("{path}/move"), &json!({"to": "x"})).await;
+    unknown.refusal(ProblemType::InvalidField, Some("to"));
+    gateway
+        .get("/v1/boards/other")
+        .await
+        .refusal(ProblemType::UnknownBoard, None);
+    gateway
+        .get("/v1/boards/a%00b")
+        .await
+        .refusal(ProblemType::InvalidField, Some("id"));
+    gateway
+        .get("/v1/boards/a%2")
+        .await
+        .refusal(ProblemType::InvalidField, Some("id"));
+    gateway
+        .get("/v1/boards/%ff")
+        .await
+        .refusal(ProblemType::InvalidField, Some("id"));
+    gateway
+        .get("/v1/boards?server=x")
+        .await
+        .refusal(ProblemType::InvalidField, Some("server"));
+    gateway
+        .get("/v1/boards?sever=a")
+        .await
+        .refusal(ProblemType::InvalidField, Some("sever"));
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_is_named_and_nothing_begins() {
+    let gateway = Gateway::start(1).await;
+    let (from, to) = (json!({"release": "r1"}), json!({"release": "r2"}));
+    let check = async |request: Value, field: &str| {
+        gateway
+            .post("/v1/drains", &request)
+            .await
+            .refusal(ProblemType::InvalidField, Some(field));
+    };
+    check(json!({}), "from").await;
+    check(json!({"from": from}), "to").await;
+    check(json!({"from": from, "to": to, "force": true}), "force").await;
+    check(json!({"from": {"servers": []}, "to": to}), "from.servers").await;
+    check(json!({"from": {"servers": ["a", "x"]}, "to": to}), "from.servers[1]").await;
+    check(json!({"from": from, "to": {"release": "r9"}}), "to.release").await;
+    check(json!({"from": from, "to": from}), "to").await;
+    check(json!({"from": {"servers": ["a"]}, "to": {"servers": ["a"]}}), "to").await;
+    check(json!({"from": from, "to": to, "mode": "quick"}), "mode").await;
+    check(json!({"from": from, "to": to, "id": "a b"}), "id").await;
+    check(
+        json!({"from": from, "to": to, "pace": {"boards_at_once": 0}}),
+        "pace.boards_at_once",
+    )
+    .await;
+    check(
+        json!({"from": from, "to": to, "pace": {"loads_per_target": "4"}}),
+        "pace.loads_per_target",
+    )
+    .await;
+    check(
+        json!({"from": from, "to": to, "pace": {"boards_per_second": -1}}),
+        "pace.boards_per_second",
+    )
+    .await;
+    check(
+        json!({"from": from, "to": to, "pace": {"boards_per_second": 1e300}}),
+        "pace.boards_per_second",
+    )
+    .await;
+
+    let json_type = [("Content-Type", "application/json; charset=utf-8")];
+    let bad = gateway.call("POST", "/v1/drains", &json_type, "{\"from\":").await;
+    bad.refusal(ProblemType::BadJson, None);
+    let untyped = gateway
+        .call("POST", "/v1/drains", &[("Content-Type", "text/plain")], "{}")
+        .await;
+    untyped.refusal(ProblemType::UnsupportedMediaType, None);
+    let large = format!("{{\"id\": \"{}\"}}", "x".repeat(300_000));
+    let large = gateway.call("POST", "/v1/drains", &json_type, &large).await;
+    large.refusal(ProblemType::BodyTooLarge, None);
+    gateway.fleet.set_unready(&["c", "d"]);
+    let unready = gateway.post("/v1/drains", &json!({"from": from, "to": to})).await;
+    unready.refusal(ProblemType::TargetNotReady, Some("to"));
+    assert!(gateway.life.drains.list().is_empty());
+}
+
+#[tokio::test]
+async fn unknown_paths_methods_and_ids_have_their_answers() {
+    let gateway = Gateway::start(1).await;
+    gateway.get("/").await.refusal(ProblemType::UnknownPath, None);
+    gateway.get("/v1/drains/").await.refusal(ProblemType::UnknownPath, None);
+    gateway.get("/v2/drains").await.refusal(ProblemType::UnknownPath, None);
+    gateway
+        .get("/v1/drains/d9")
+        .await
+        .refusal(ProblemType::UnknownDrain, None);
+    gateway
+        .get("/v1/drains/a%20b")
+        .await
+        .refusal(ProblemType::UnknownDrain, None);
+    let abort = gateway.call("POST", "/v1/drains/d9/abort", &[], "").await;
+    abort.refusal(ProblemType::UnknownDrain, None);
+    let check = async |method: &str, path: &str, allowed: &str| {
+        let answer = gateway.call(method, path, &[], "").await;
+        answer.refusal(ProblemType::MethodNotAllowed, None);
+        assert_eq!(answer.header("allow"), Some(allowed), "{method} {path}");
+    };
+    check("DELETE", "/v1/drains", "get,head,post").await;
+    check("GET", "/v1/drains/d1/abort", "post").await;
+    check("POST", "/v1/servers", "get,head").await;
+    check("OPTIONS", "/metrics", "get,head").await;
+    assert_eq!(gateway.call("HEAD", "/livez", &[], "").await.body, "");
+}
+
+#[tokio::test]
+async fn web_pages_of_elsewhere_are_refused_on_every_path() {
+    let gateway = Gateway::start(1).await;
+    for path in ["/v1/drains", "/metrics", "/livez", "/nowhere"] {
+        let rebound = gateway.call("GET", path, &[("Host", "evil.example:8081")], "").await;
+        rebound.refusal(ProblemType::ForbiddenHost, None);
+        let foreign = gateway
+            .call("POST", path, &[("Origin", "http://evil.example")], "{}")
+            .await;
+        foreign.refusal(ProblemType::ForbiddenOrigin, None);
+    }
+    let own = format!("http://{}", gateway.address);
+    assert_eq!(
+        gateway.call("GET", "/v1/boards", &[("Origin", &own)], "").await.status,
+        200
+    );
+    let absolute = b"GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    gateway.raw(absolute).await.refusal(ProblemType::ForbiddenHost, None);
+    assert_eq!(gateway.raw(b"GET /livez HTTP/1.0\r\n\r\n").await.status, 200);
+    assert_eq!(
+        gateway
+            .raw(b"GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n")
+            .await
+            .status,
+        403
+    );
+}
+
+#[tokio::test]
+async fn probes_tell_readiness_and_never_flap() {
+    let gateway = Gateway::start(1).await;
+    assert_eq!(gateway.get("/livez").await.status, 200);
+    assert_eq!(gateway.get("/healthz").await.status, 200);
+    assert_eq!(gateway.get("/readyz").await.status, 503);
+    gateway.fleet.set_unready(&["a", "b", "c", "d"]);
+    gateway.readiness.set_serving();
+    assert_eq!(gateway.get("/readyz").await.status, 200, "a server was ready once");
+    let verbose = gateway.get("/readyz?verbose").await.body;
+    assert!(
+        verbose.contains("[+]traffic ok\n") && verbose.contains("[!]server a is not ready\n"),
+        "{verbose}"
+    );
+    let metrics = gateway.get("/metrics").await;
+    assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4"));
+    assert!(metrics.body.contains("\nhandover_drains{state=\"running\"} 0\n"));
+    assert_eq!(metrics.header("cache-control"), Some("no-store"));
+}
