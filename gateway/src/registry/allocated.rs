@@ -1,5 +1,5 @@
-//! The storage under the embedded store: a file whose space the disk has really given, and that remembers whether a
-//! commit may show in it.
+//! The storage under the embedded store: a file whose space the disk has really given, and that remembers what may be
+//! wrong with it.
 
 use std::io;
 use std::ops::Bound;
@@ -8,17 +8,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{BackendError, StorageBackend};
 
-/// Wraps the file's storage. Every call is passed on; growing and writing the header do more.
+/// Wraps the file's storage. Every call is passed on; growing, syncing and writing the header do more.
 #[derive(Debug)]
 pub(super) struct AllocatedFile {
     inner: Box<dyn StorageBackend>,
-    commit_begun: Arc<AtomicBool>,
+    signs: Arc<Signs>,
+}
+
+/// What the storage has seen happen to the file.
+#[derive(Debug, Default)]
+pub(super) struct Signs {
+    /// The header was written: until then nobody can find a commit in the file.
+    pub(super) header_written: AtomicBool,
+    /// A sync has failed: what reads show may be neither on the disk nor on its way there.
+    pub(super) sync_failed: AtomicBool,
 }
 
 impl AllocatedFile {
-    /// Wraps `inner`; `commit_begun` is set by the first write to the header.
-    pub(super) fn new(inner: Box<dyn StorageBackend>, commit_begun: Arc<AtomicBool>) -> Self {
-        Self { inner, commit_begun }
+    /// Wraps `inner`, and tells what happens by `signs`.
+    pub(super) fn new(inner: Box<dyn StorageBackend>, signs: Arc<Signs>) -> Self {
+        Self { inner, signs }
     }
 
     /// Writes zeros where a longer file would have a hole.
@@ -54,13 +63,16 @@ impl StorageBackend for AllocatedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.inner.sync_data()
+        let synced = self.inner.sync_data();
+        if synced.is_err() {
+            self.signs.sync_failed.store(true, Ordering::Relaxed);
+        }
+        synced
     }
 
-    /// Notes a write to the header: until then nobody can find a commit in the file.
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         if offset < HEADER_BYTES {
-            self.commit_begun.store(true, Ordering::Relaxed);
+            self.signs.header_written.store(true, Ordering::Relaxed);
         }
         self.inner.write(offset, data)
     }

@@ -132,4 +132,10 @@ fn stopped() -> RegistryError {
 const QUEUE_OPERATIONS_MAX: usize = 1024;
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod sim_disk;
+#[cfg(test)]
 mod tests;

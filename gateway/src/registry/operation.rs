@@ -1,7 +1,6 @@
 //! The operations of the embedded registry: what each does inside a transaction, and what it answers once the fate of
 //! that transaction is known.
 
-use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -38,26 +37,8 @@ pub(super) enum Fate {
 pub(super) struct Tables<'txn> {
     pub(super) placements: Table<'txn, &'static str, &'static [u8]>,
     pub(super) drains: Table<'txn, &'static str, &'static [u8]>,
-    /// What this transaction has written.
-    pub(super) written: Keys,
-}
-
-/// Keys of records.
-#[derive(Debug, Default)]
-pub(super) struct Keys {
-    pub(super) boards: BTreeSet<BoardId>,
-    pub(super) drains: BTreeSet<DrainId>,
-}
-
-impl Keys {
-    pub(super) fn is_empty(&self) -> bool {
-        self.boards.is_empty() && self.drains.is_empty()
-    }
-
-    pub(super) fn append(&mut self, mut other: Self) {
-        self.boards.append(&mut other.boards);
-        self.drains.append(&mut other.drains);
-    }
+    /// Whether this transaction has something to sync.
+    pub(super) has_written: bool,
 }
 
 /// Reads every placement.
@@ -163,7 +144,7 @@ impl Operation for CompareAndSet {
             Ok(()) => {
                 let record = serde_json::to_vec(&self.next).expect("a placement is numbers and strings");
                 tables.placements.insert(self.board.as_str(), record.as_slice())?;
-                tables.written.boards.insert(self.board.clone());
+                tables.has_written = true;
                 Verdict::Written
             }
         };
@@ -211,7 +192,7 @@ impl PutDrain {
 impl Operation for PutDrain {
     fn run(&mut self, tables: &mut Tables<'_>) -> Result<(), StorageError> {
         tables.drains.insert(self.drain.as_str(), self.record.as_slice())?;
-        tables.written.drains.insert(self.drain.clone());
+        tables.has_written = true;
         self.reply.keep(Ok(()));
         Ok(())
     }

@@ -5,32 +5,32 @@
 //! one that follows an unknown write sees what came of it.
 //!
 //! ```text
-//!   Open ── the storage fails ──▶ Closed ── the file opens ──▶ Open, owing ── a record is synced ──▶ Open
+//!        ┌── a write fails ──▶ Closed ── the file opens ──┐
+//!   Open ┤                       │ a sync fails           ├──▶ Open
+//!        └── a sync fails ───▶ Doubtful ── it is renewed ─┘
 //! ```
 //!
-//! After a failed sync the kernel may drop pages that it could not write and report the next sync as fine. What the
-//! failed transaction wrote is therefore written again, with the next transaction, and nobody is answered before that
-//! one is synced.
+//! While the file is closed nothing is written, and every answer says so.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use redb::ReadableTable;
 use tokio::sync::mpsc;
 
 use super::StoreFailure;
-use super::file::{Backing, DRAINS, Damage, OpenError, PLACEMENTS, RegistryFile, damaged, note_resync};
-use super::operation::{Fate, Keys, Operation, Tables};
+use super::allocated::Signs;
+use super::file::{Backing, DRAINS, Damage, OpenError, PLACEMENTS, RegistryFile, damaged};
+use super::operation::{Fate, Operation, Tables};
 
 /// The thread's state.
 pub(super) struct Writer {
     path: PathBuf,
     backing: Backing,
+    signs: Arc<Signs>,
     file: FileState,
-    /// Records that the file shows and the disk may not have.
-    owed: Keys,
 }
 
 /// Whether the file is to be had.
@@ -42,12 +42,13 @@ enum FileState {
 impl Writer {
     /// Opens the file for a thread to come.
     pub(super) fn open(path: PathBuf, backing: Backing) -> Result<Self, OpenError> {
-        let file = open_file(&path, &backing)?;
+        let signs = Arc::new(Signs::default());
+        let file = guarded(&path, || RegistryFile::open(&path, &backing, &signs))?;
         Ok(Self {
             path,
             backing,
+            signs,
             file: FileState::Open(file),
-            owed: Keys::default(),
         })
     }
 
@@ -69,13 +70,11 @@ impl Writer {
             FileState::Open(file) => file,
             FileState::Closed { failure, .. } => return Fate::NotWritten(Arc::clone(failure)),
         };
-        file.begin();
-        let (written, result) = write(file, batch, &self.owed);
-        let Err(error) = result else {
-            self.owed = Keys::default();
+        self.signs.header_written.store(false, Ordering::Relaxed);
+        let Err(error) = carry_out(file, batch) else {
             return Fate::Synced;
         };
-        let may_show = file.commit_may_show();
+        let may_show = self.signs.header_written.load(Ordering::Relaxed);
         tracing::error!(file = %self.path.display(), %error, may_show, "the registry's storage failed");
         let failure: StoreFailure = Arc::new(error);
         // The store refuses everything after a failure of its storage until it is opened anew.
@@ -84,7 +83,6 @@ impl Writer {
             retry_at: Instant::now(),
         };
         if may_show {
-            self.owed.append(written);
             Fate::Unknown(failure)
         } else {
             Fate::NotWritten(failure)
@@ -96,9 +94,21 @@ impl Writer {
             FileState::Closed { retry_at, .. } if Instant::now() >= *retry_at => {}
             FileState::Closed { .. } | FileState::Open(_) => return,
         }
-        self.file = match open_file(&self.path, &self.backing) {
-            Ok(file) => {
+        let opened = guarded(&self.path, || {
+            if self.signs.sync_failed.load(Ordering::Relaxed) {
+                // Its own signs: a copy that fails leaves the file itself as doubtful as it was.
+                let signs = Arc::new(Signs::default());
+                let file = RegistryFile::renew(&self.path, &self.backing, &signs)?;
+                Ok((file, signs))
+            } else {
+                let file = RegistryFile::open(&self.path, &self.backing, &self.signs)?;
+                Ok((file, Arc::clone(&self.signs)))
+            }
+        });
+        self.file = match opened {
+            Ok((file, signs)) => {
                 tracing::info!(file = %self.path.display(), "the registry is open again");
+                self.signs = signs;
                 FileState::Open(file)
             }
             Err(error) => {
@@ -112,61 +122,30 @@ impl Writer {
     }
 }
 
-/// Runs the batch and commits it where it wrote something; says what it wrote, whatever came of it.
-fn write(file: &RegistryFile, batch: &mut [Box<dyn Operation>], owed: &Keys) -> (Keys, Result<(), redb::Error>) {
-    let mut written = Keys::default();
-    let mut attempt = || -> Result<(), redb::Error> {
-        let transaction = file.database.begin_write()?;
-        {
-            let mut tables = Tables {
-                placements: transaction.open_table(PLACEMENTS)?,
-                drains: transaction.open_table(DRAINS)?,
-                written: Keys::default(),
-            };
-            repay(&mut tables, owed)?;
-            for operation in batch.iter_mut() {
-                operation.run(&mut tables)?;
-            }
-            written = tables.written;
-        }
-        if owed.is_empty() && written.is_empty() {
-            transaction.abort()?;
-        } else {
-            if !owed.is_empty() {
-                note_resync(&transaction)?;
-            }
-            transaction.commit()?;
-        }
-        Ok(())
+/// Runs the batch in a transaction, and commits that where something was written.
+fn carry_out(file: &RegistryFile, batch: &mut [Box<dyn Operation>]) -> Result<(), redb::Error> {
+    let transaction = file.database.begin_write()?;
+    let mut tables = Tables {
+        placements: transaction.open_table(PLACEMENTS)?,
+        drains: transaction.open_table(DRAINS)?,
+        has_written: false,
     };
-    let result = attempt();
-    (written, result)
-}
-
-/// Writes the owed records again as they are, so that their pages go to the disk anew.
-fn repay(tables: &mut Tables<'_>, owed: &Keys) -> Result<(), redb::StorageError> {
-    for board in &owed.boards {
-        let record = tables
-            .placements
-            .get(board.as_str())?
-            .map(|record| record.value().to_vec());
-        if let Some(record) = record {
-            tables.placements.insert(board.as_str(), record.as_slice())?;
-        }
+    for operation in batch.iter_mut() {
+        operation.run(&mut tables)?;
     }
-    for drain in &owed.drains {
-        let record = tables.drains.get(drain.as_str())?.map(|record| record.value().to_vec());
-        if let Some(record) = record {
-            tables.drains.insert(drain.as_str(), record.as_slice())?;
-        }
+    let has_written = tables.has_written;
+    drop(tables);
+    if has_written {
+        transaction.commit()?;
+    } else {
+        transaction.abort()?;
     }
     Ok(())
 }
 
-/// Opens the file; the store's own panics over a damaged one become an error.
-fn open_file(path: &std::path::Path, backing: &Backing) -> Result<RegistryFile, OpenError> {
-    catch_unwind(AssertUnwindSafe(|| RegistryFile::open(path, backing)))
-        .unwrap_or_else(|_| Err(damaged(path, Damage::Panic)))
+/// Turns the store's panics over a damaged file into an error.
+fn guarded<T>(path: &Path, open: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| Err(damaged(path, Damage::Panic)))
 }
 
 /// Most operations that share one sync.
