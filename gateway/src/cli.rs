@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Config, Report};
+use crate::telemetry::LogFormat;
 
 /// Carries the live WebSocket sessions of stateful servers from one release to the next.
 #[derive(Debug, Parser)]
@@ -37,7 +38,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE", env = "HANDOVER_CONFIG")]
     pub config: PathBuf,
     /// How log lines look
-    #[arg(long, value_name = "FORMAT", env = "HANDOVER_LOG_FORMAT", default_value = "text")]
+    #[arg(long, value_name = "FORMAT", env = "HANDOVER_LOG_FORMAT", default_value = "auto")]
     pub log_format: LogFormat,
     /// What is logged, as `level` or `target=level,…`
     #[arg(long, value_name = "FILTER", env = "HANDOVER_LOG", default_value = "info")]
@@ -89,14 +90,5 @@ pub enum Output {
     /// For people.
     Text,
     /// For machines.
-    Json,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One object a line.
     Json,
 }

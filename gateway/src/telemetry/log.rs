@@ -39,12 +39,11 @@ pub enum LogError {
 
 /// Sets up logging to stderr for the whole process; stdout is for answers.
 ///
-/// `filter` is what the flag or `HANDOVER_LOG` gave, in `EnvFilter`'s syntax; `info` without it.
+/// `filter` is what the flag or `HANDOVER_LOG` gave, in `EnvFilter`'s syntax.
 ///
 /// # Errors
 /// When the filter is malformed, or logging was set up before.
-pub fn init(filter: Option<&str>, format: LogFormat) -> Result<(), LogError> {
-    let filter = filter.unwrap_or(FILTER);
+pub fn init(filter: &str, format: LogFormat) -> Result<(), LogError> {
     let filter = EnvFilter::builder().parse(filter).map_err(|source| LogError::Filter {
         filter: filter.to_owned(),
         source,
@@ -67,16 +66,13 @@ pub fn init(filter: Option<&str>, format: LogFormat) -> Result<(), LogError> {
     set_up.map_err(LogError::Twice)
 }
 
-/// What is logged where nobody says otherwise.
-const FILTER: &str = "info";
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_filter_that_is_none_is_named_with_the_way_out() {
-        let error = init(Some("gateway=loud"), LogFormat::Text).unwrap_err();
+        let error = init("gateway=loud", LogFormat::Text).unwrap_err();
         assert!(matches!(&error, LogError::Filter { filter, .. } if filter == "gateway=loud"));
         assert!(error.to_string().contains("info,handover_gateway=debug"));
     }
