@@ -10,6 +10,7 @@ use regex::bytes::Regex;
 
 use super::board_source::{BoardIdFault, BoardSource};
 use super::command::CommandTemplate;
+use super::origins::Origins;
 use super::settle_hook::SettleHook;
 
 /// What the sessions of one kind of board need.
@@ -19,6 +20,8 @@ pub struct Route {
     pub name: Arc<str>,
     /// Where a request names its board.
     pub board: BoardSource,
+    /// From which pages browsers may open sessions; left to the servers where absent.
+    pub origins: Option<Origins>,
     /// How sessions cross.
     pub mode: RouteMode,
     /// Whether sessions may cross transparently between servers without the contract.
@@ -79,6 +82,7 @@ impl Route {
         Self {
             name: name.into(),
             board,
+            origins: None,
             mode: RouteMode::Auto,
             opaque_transparent: false,
             close_code: CLOSE_CODE,

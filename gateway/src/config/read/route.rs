@@ -12,7 +12,7 @@ use super::units::duration_text;
 use crate::config::route::{
     CLOSE_REASON_BYTES_MAX, Greeting, HOLD_TIMEOUT_MAX, REPLAY_MESSAGES_MAX, Replay, Route, RouteMode,
 };
-use crate::config::{BoardSource, CommandFault, CommandTemplate, SettleHook};
+use crate::config::{BoardSource, CommandFault, CommandTemplate, Origin, Origins, SettleHook};
 
 pub(super) fn read_routes(root: &mut Section<'_>, servers: &ReadServers<'_>) -> Vec<Route> {
     let sections = root.sections("routes", "name and board = { path = \"/boards/{board}/ws\" }");
@@ -66,6 +66,12 @@ fn read_name(section: &mut Section<'_>, names: &mut HashMap<String, String>) -> 
 }
 
 fn read_settings(section: &mut Section<'_>, route: &mut Route) {
+    section.read("origins", &mut route.origins, |item| {
+        let fix = "write \"same\", or an origin such as \"https://app.example.com\"";
+        let listed = item.list()?;
+        let origins: Option<Vec<Origin>> = listed.iter().map(|item| item.parsed(fix)).collect();
+        Some(Some(Origins::new(origins?)))
+    });
     section.read("mode", &mut route.mode, read_mode);
     route.opaque_transparent = route.mode == RouteMode::Transparent;
     section.read("opaque_transparent", &mut route.opaque_transparent, Item::flag);
