@@ -5,6 +5,7 @@ pub mod board;
 pub mod cli;
 pub mod config;
 pub mod drain;
+pub mod edge;
 pub mod registry;
 pub mod relay;
 pub mod session;

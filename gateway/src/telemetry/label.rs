@@ -183,6 +183,8 @@ label! {
         Sessions = "sessions_max",
         /// Connections at once.
         Connections = "connections_max",
+        /// File descriptors; the operating system's bound.
+        OpenFiles = "open_files",
         /// Connections and requests that wait for a board.
         Parked = "parked_max",
         /// Bytes of a head.

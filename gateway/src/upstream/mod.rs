@@ -17,6 +17,7 @@ pub use agreement::{Agreement, AgreementFault, Disagreement};
 pub use connection::{ConnectError, Connection, ExchangeError, ServerBody, connect, exchange, tune};
 pub use control::{BoardListing, ControlClient, ControlHttp};
 pub use control_error::{ControlError, Nonsense};
+pub(crate) use dial::tokens_of;
 pub use dial::{DialDeadlines, DialError, DialIds, Dialled, UpgradeFault, dial, introduce};
 pub use extension::{Deflate, Extension, ExtensionFault, Window};
 pub use handshake::{Asking, Handshake, Offer, clean_extension_offer};

@@ -1,0 +1,146 @@
+//! The addresses that clients connect to, and the loop that accepts them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::telemetry::Metrics;
+use crate::telemetry::label::Limit;
+
+/// Bound addresses.
+#[derive(Debug)]
+pub struct Listeners {
+    listeners: Vec<TcpListener>,
+}
+
+impl Listeners {
+    /// Binds every address; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When one of them cannot be had; none is bound then.
+    pub fn bind(addresses: &[SocketAddr]) -> Result<Self, BindError> {
+        let bound = addresses.iter().map(|address| bind(*address));
+        Ok(Self {
+            listeners: bound.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Returns the addresses that were bound, in their order.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.listeners.iter().map(TcpListener::local_addr).collect()
+    }
+
+    /// Accepts connections until `shutdown`; each comes with its seat, and without a free seat nobody is accepted.
+    pub async fn accept(
+        self,
+        seats: Arc<Semaphore>,
+        metrics: &Metrics,
+        shutdown: CancellationToken,
+        take: impl Fn(TcpStream, SocketAddr, OwnedSemaphorePermit),
+    ) {
+        let loops = self
+            .listeners
+            .iter()
+            .map(|listener| accept_on(listener, &seats, metrics, &take));
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            // A connection that was accepted is handed over before the loop waits again.
+            _ = futures_util::future::join_all(loops) => {}
+        }
+    }
+}
+
+async fn accept_on(
+    listener: &TcpListener,
+    seats: &Arc<Semaphore>,
+    metrics: &Metrics,
+    take: &impl Fn(TcpStream, SocketAddr, OwnedSemaphorePermit),
+) {
+    let mut pause = PAUSE_MIN;
+    loop {
+        let Some(seat) = seat(seats, metrics).await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                pause = PAUSE_MIN;
+                if let Err(error) = crate::upstream::tune(&stream) {
+                    tracing::debug!(%peer, %error, "client left at once");
+                    continue;
+                }
+                take(stream, peer, seat);
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                // The connection stays in the backlog, so trying again at once would spin (EMFILE, ENFILE, ENOBUFS).
+                warn!(%error, ?pause, "no connection can be accepted; are there too few file descriptors (LimitNOFILE)?");
+                metrics.limit_hits.of(Limit::OpenFiles).inc();
+                sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+        }
+    }
+}
+
+/// Waits for a free seat; none comes any more once the semaphore is closed.
+async fn seat(seats: &Arc<Semaphore>, metrics: &Metrics) -> Option<OwnedSemaphorePermit> {
+    if let Ok(seat) = Arc::clone(seats).try_acquire_owned() {
+        return Some(seat);
+    }
+    metrics.limit_hits.of(Limit::Connections).inc();
+    info!("as many connections as there may be; newcomers wait in the backlog");
+    Arc::clone(seats).acquire_owned().await.ok()
+}
+
+/// Reads whether an error of `accept` is about the connection that was to be accepted, so that the next may be fine.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    let listen = || -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // A restarted gateway must not wait for the old one's connections to be forgotten.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    listen().map_err(|source| BindError { address, source })
+}
+
+/// An address cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}")]
+pub struct BindError {
+    /// The address.
+    address: SocketAddr,
+    /// Why.
+    #[source]
+    source: io::Error,
+}
+
+/// Enough for the clients of one server that all come back in the same moment; the kernel bounds it by `somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// The first pause after a failed accept; doubled with each further one.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+
+/// Connections are taken again within a second after descriptors are free.
+const PAUSE_MAX: Duration = Duration::from_millis(500);

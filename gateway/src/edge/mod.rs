@@ -1,0 +1,226 @@
+//! Where clients come in: listeners, handshakes, plain HTTP, and the rules about both.
+//!
+//! ```text
+//!   listener ─▶ connection (hyper over client_io, guarded by head_guard)
+//!                   │ request: is it sound, what does it want
+//!                   ├─▶ handshake ─▶ board gate ─▶ upstream::dial ─▶ session
+//!                   └─▶ plain     ─▶ board gate ─▶ upstream::exchange ─▶ answer
+//! ```
+//!
+//! Nothing here knows of moves: the gate lets in, parks or refuses, and a pass says when its time is over.
+
+mod answer;
+mod client_io;
+mod connection;
+mod handshake;
+mod head_guard;
+mod headers;
+mod listener;
+mod plain;
+mod problem;
+mod request;
+
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use handover_protocol::BoardId;
+use http::header::{CONNECTION, HeaderValue};
+use http::request::Parts;
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, debug_span};
+
+use self::answer::{Answer, Cause, Refusal, Tally};
+use self::connection::{Client, serve};
+use self::request::Wish;
+use crate::board::{Boards, Entrant, EntryError, Pass, Purpose};
+use crate::config::{Config, Route};
+use crate::telemetry::Metrics;
+use crate::telemetry::label::Limit;
+
+pub use listener::{BindError, Listeners};
+pub use problem::{Problem, ProblemType};
+
+/// What every client connection shares.
+pub struct Edge {
+    config: Arc<Config>,
+    boards: Arc<Boards>,
+    metrics: Arc<Metrics>,
+    /// Connections that there may be, sessions included.
+    connections: Arc<Semaphore>,
+    sessions: Arc<Semaphore>,
+    /// Handshakes and requests that may wait for a board.
+    waiting: Semaphore,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Edge {
+    /// Makes the edge; `shutdown` ends [`Edge::run`].
+    pub fn new(
+        config: Arc<Config>,
+        boards: Arc<Boards>,
+        metrics: Arc<Metrics>,
+        shutdown: CancellationToken,
+    ) -> Arc<Self> {
+        let seats = |count: usize| Semaphore::new(count.min(Semaphore::MAX_PERMITS));
+        Arc::new(Self {
+            connections: Arc::new(seats(config.limits.connections_max)),
+            sessions: Arc::new(seats(config.limits.sessions_max)),
+            waiting: seats(config.limits.parked_max),
+            config,
+            boards,
+            metrics,
+            shutdown,
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Serves clients until the shutdown, then lets the requests under way end; sessions are not waited for.
+    ///
+    /// Bound the wait from outside: a request ends when its server has answered.
+    pub async fn run(self: &Arc<Self>, listeners: Listeners) {
+        let take = |stream, peer, seat| self.take(stream, peer, seat);
+        let connections = Arc::clone(&self.connections);
+        listeners
+            .accept(connections, &self.metrics, self.shutdown.clone(), take)
+            .await;
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn take(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, seat: OwnedSemaphorePermit) {
+        let edge = Arc::clone(self);
+        let span = debug_span!("client", %peer);
+        let serving = async move {
+            let limits = &edge.config.limits;
+            let client = Client::new(peer, seat, limits);
+            let answer = async |request| edge.answer(&client, request).await;
+            serve(
+                stream,
+                Arc::clone(&client),
+                limits,
+                &edge.metrics,
+                edge.shutdown.clone(),
+                answer,
+            )
+            .await;
+        };
+        self.tasks.spawn(serving.instrument(span));
+    }
+
+    async fn answer(&self, client: &Client, request: Request<Incoming>) -> Answer {
+        let (mut parts, body) = request.into_parts();
+        let may_be_its_last = request::asks_for_upgrade(&parts.headers);
+        let mut tally = Tally::of_request(&self.metrics);
+        let mut answer = match request::check(&mut parts, self.config.limits.target_bytes_max) {
+            Ok(Wish::Answer) => plain::forward(self, client.peer().ip(), parts, body, tally).await,
+            Ok(Wish::WebSocket) => handshake::open(self, client, parts, Tally::of_upgrade(&self.metrics)).await,
+            Err(problem) => {
+                match problem.kind() {
+                    ProblemType::TargetTooLong => self.metrics.limit_hits.of(Limit::TargetBytes).inc(),
+                    ProblemType::BadHandshake | ProblemType::UpgradeRequired => {
+                        tally = Tally::of_upgrade(&self.metrics)
+                    }
+                    ProblemType::BadRequest
+                    | ProblemType::MethodNotAllowed
+                    | ProblemType::NoRoute
+                    | ProblemType::BadBoard
+                    | ProblemType::OriginRefused
+                    | ProblemType::BoardParked
+                    | ProblemType::BoardUnavailable
+                    | ProblemType::Overloaded
+                    | ProblemType::ServerUnreachable
+                    | ProblemType::ServerTimeout
+                    | ProblemType::BadAnswer => {}
+                }
+                Refusal::new(Cause::BadRequest, problem).into_answer(tally)
+            }
+        };
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            answer.body_mut().timed_by(Arc::clone(client.pace()));
+            // What is behind a request for an upgrade may be no HTTP, so nobody may take it for the next request.
+            if may_be_its_last {
+                answer
+                    .headers_mut()
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+        }
+        answer
+    }
+
+    /// Finds the route of a request and the board that it names.
+    fn route_of(&self, parts: &Parts) -> Result<(Arc<Route>, BoardId), Refusal> {
+        let Some((route, board)) = self.config.route_of(parts) else {
+            let problem = Problem::new(ProblemType::NoRoute, "nothing is served there");
+            return Err(Refusal::new(Cause::NoRoute, problem));
+        };
+        match board {
+            Ok(board) => Ok((Arc::clone(route), board)),
+            Err(fault) => {
+                let problem = Problem::new(ProblemType::BadBoard, fault.to_string());
+                Err(Refusal::new(Cause::NoRoute, problem))
+            }
+        }
+    }
+
+    /// Takes one of the sessions that there may be.
+    fn session_seat(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.sessions).try_acquire_owned().map_err(|_| {
+            self.metrics.limit_hits.of(Limit::Sessions).inc();
+            Refusal::new(
+                Cause::Limited,
+                Problem::new(ProblemType::Overloaded, "it carries as many sessions as it may"),
+            )
+        })
+    }
+
+    /// Passes the board's gate, however long that takes; there is a bound to how many may wait.
+    async fn enter(
+        &self,
+        route: &Arc<Route>,
+        board: &BoardId,
+        purpose: Purpose,
+        peer: IpAddr,
+    ) -> Result<Pass, Refusal> {
+        let mut entering = pin!(self.boards.enter(route, board, Entrant { purpose, peer }));
+        if let Poll::Ready(entry) = poll_fn(|context| Poll::Ready(entering.as_mut().poll(context))).await {
+            return entry.map_err(|error| entry_refusal(&error));
+        }
+        let Ok(_place) = self.waiting.try_acquire() else {
+            self.metrics.limit_hits.of(Limit::Parked).inc();
+            let problem = Problem::new(ProblemType::Overloaded, "as many as may wait for boards are waiting");
+            return Err(Refusal::new(Cause::Limited, problem));
+        };
+        // Cancel-safe: nobody is on the board before there is a pass.
+        tokio::select! {
+            entry = entering => entry.map_err(|error| entry_refusal(&error)),
+            () = self.shutdown.cancelled() => {
+                let problem = Problem::new(ProblemType::Overloaded, "it is shutting down");
+                Err(Refusal::new(Cause::Unavailable, problem))
+            }
+        }
+    }
+}
+
+/// Tells a client why it cannot come in; which server is meant is nobody's business.
+fn entry_refusal(error: &EntryError) -> Refusal {
+    tracing::debug!(%error, "no way in to the board");
+    let problem = match error {
+        EntryError::Parked(_) => Problem::new(ProblemType::BoardParked, "it was not released in time"),
+        EntryError::Shut => Problem::new(ProblemType::BoardUnavailable, "who owns it is being found out"),
+        EntryError::Registry(_) => Problem::new(ProblemType::BoardUnavailable, "who owns it cannot be read"),
+        EntryError::Place(_) => Problem::new(ProblemType::BoardUnavailable, "no server has taken it"),
+    };
+    Refusal::new(Cause::Unavailable, problem)
+}
+
+#[cfg(test)]
+mod tests;
