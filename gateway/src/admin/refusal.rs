@@ -30,6 +30,7 @@ impl From<StartError> for Refusal {
             StartError::Plan(fault) => Problem::new(ProblemType::InvalidField, detail).at(fault.field()),
             StartError::Exists { id } => Problem::new(ProblemType::DrainExists, detail).at("id").because_of(id),
             StartError::Conflict { running } => Problem::new(ProblemType::DrainConflict, detail).because_of(running),
+            StartError::NoHome { .. } => Problem::new(ProblemType::InvalidField, detail).at("to"),
             StartError::NoTarget { .. } => Problem::new(ProblemType::TargetNotReady, detail).at("to"),
             StartError::Registry(error) => return error.into(),
             StartError::ShuttingDown => Problem::new(ProblemType::ShuttingDown, detail),

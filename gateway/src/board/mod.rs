@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 pub use pass::{Admission, Entrant, Parked, Pass, Purpose};
-pub use place::{PlaceError, Placer};
+pub use place::{Newcomers, PlaceError, Placer};
 pub use table::{Boards, EntryError};
 
 use crate::session::SessionHandle;

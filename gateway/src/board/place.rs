@@ -58,9 +58,18 @@ pub enum PlaceError {
     ShuttingDown,
 }
 
+/// Where boards without an owner go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newcomers {
+    /// To servers of this release.
+    pub release: ReleaseName,
+    /// But not to these: they are being emptied.
+    pub closed: HashSet<ServerName>,
+}
+
 /// Places boards, each once at a time.
 pub struct Placer {
-    current: ArcSwap<ReleaseName>,
+    newcomers: ArcSwap<Newcomers>,
     pending: Mutex<HashMap<BoardId, watch::Receiver<Option<Outcome>>>>,
     tasks: TaskTracker,
 }
@@ -71,20 +80,23 @@ impl Placer {
     /// Starts with the release that new boards go to; `tasks` outlives every placement.
     pub fn new(current: ReleaseName, tasks: TaskTracker) -> Self {
         Self {
-            current: ArcSwap::from_pointee(current),
+            newcomers: ArcSwap::from_pointee(Newcomers {
+                release: current,
+                closed: HashSet::new(),
+            }),
             pending: Mutex::default(),
             tasks,
         }
     }
 
-    /// Returns the release that new boards go to.
-    pub fn current(&self) -> Arc<ReleaseName> {
-        self.current.load_full()
+    /// Returns where new boards go.
+    pub fn newcomers(&self) -> Arc<Newcomers> {
+        self.newcomers.load_full()
     }
 
-    /// Sends new boards to another release from now on.
-    pub fn set_current(&self, release: ReleaseName) {
-        self.current.store(Arc::new(release));
+    /// Sends new boards elsewhere from now on.
+    pub fn direct(&self, newcomers: Newcomers) {
+        self.newcomers.store(Arc::new(newcomers));
     }
 
     /// Sees to it that a living server owns the board.
@@ -180,17 +192,17 @@ fn plan(
 ) -> Result<Option<(Placement, Arc<Server>)>, Arc<PlaceError>> {
     let coordinator = boards.coordinator.clone();
     let choose = || {
-        let release = boards.placer().current();
+        let newcomers = boards.placer().newcomers();
         boards
             .servers
             .least_loaded(
-                &release,
+                &newcomers.release,
                 |server| boards.owned_by(server.name()),
-                |server| avoided.contains(server.name()),
+                |server| avoided.contains(server.name()) || newcomers.closed.contains(server.name()),
             )
             .ok_or_else(|| {
                 Arc::new(PlaceError::NoServer {
-                    release: release.as_ref().clone(),
+                    release: newcomers.release.clone(),
                 })
             })
     };

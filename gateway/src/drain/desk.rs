@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use handover_protocol::admin::{DrainRequest, DrainState, DrainStatus};
+use handover_protocol::admin::{DrainRequest, DrainState, DrainStatus, ServerView};
 use handover_protocol::machine::drain::Drain;
 use handover_protocol::{DrainId, ReleaseName, ServerName};
 use tokio::sync::watch;
@@ -15,7 +15,7 @@ use tracing::{Instrument, error, info, info_span};
 
 use super::driver::Driver;
 use super::fleet::Fleet;
-use super::newcomers::Newcomers;
+use super::newcomers::newcomers_after;
 use super::plan::{DrainPlan, PlanError};
 use super::record::DrainRecord;
 use crate::registry::{Registry, RegistryError};
@@ -76,7 +76,13 @@ pub enum StartError {
         /// That drain.
         running: DrainId,
     },
-    /// Newcomers would find no server.
+    /// The drain would take the last servers from new boards, and leads to no single release for them.
+    #[error("new boards go to release {release}, and no ready server of it would be left; let `to` be of one release")]
+    NoHome {
+        /// The current release.
+        release: ReleaseName,
+    },
+    /// There is nobody to take a board.
     #[error("none of the targets is ready: {}", .targets.iter().map(ServerName::as_str).collect::<Vec<_>>().join(", "))]
     NoTarget {
         /// The targets.
@@ -202,10 +208,9 @@ impl Drains {
     /// Says anew where newcomers go, and counts the drains by state.
     pub(super) fn announce(&self) {
         let jobs: Vec<Arc<Job>> = self.jobs().values().cloned().collect();
-        let records: Vec<(DrainState, DrainRecord)> = jobs.iter().map(|job| (job.state(), job.record())).collect();
-        let drains: Vec<(DrainState, &DrainRecord)> = records.iter().map(|(state, record)| (*state, record)).collect();
+        let drains: Vec<(DrainState, DrainRecord)> = jobs.iter().map(|job| (job.state(), job.record())).collect();
         self.fleet
-            .direct_newcomers(Newcomers::after(&drains, &self.configured_release));
+            .direct_newcomers(newcomers_after(&drains, &self.configured_release));
         for state in DrainState::ALL {
             let count = drains.iter().filter(|(other, _)| other == state).count();
             self.metrics
@@ -240,6 +245,7 @@ impl Drains {
         if !plan.targets.iter().any(|target| self.fleet.is_ready(target)) {
             return Err(StartError::NoTarget { targets: plan.targets });
         }
+        self.check_home(&jobs, &plan, &servers)?;
         let number = 1 + jobs.values().map(|job| job.number).max().unwrap_or_default();
         let mut id = request.id.clone().unwrap_or_else(random_id);
         loop {
@@ -252,6 +258,29 @@ impl Drains {
                 Entry::Occupied(_) => id = random_id(),
             }
         }
+    }
+
+    /// Sees to it that new boards would still find a server, where they do now.
+    fn check_home(
+        &self,
+        jobs: &BTreeMap<DrainId, Arc<Job>>,
+        plan: &DrainPlan,
+        servers: &[ServerView],
+    ) -> Result<(), StartError> {
+        if plan.release.is_some() {
+            return Ok(());
+        }
+        let drains: Vec<(DrainState, DrainRecord)> = jobs.values().map(|job| (job.state(), job.record())).collect();
+        let newcomers = newcomers_after(&drains, &self.configured_release);
+        let takes = |server: &&ServerView| {
+            server.ready && server.release == newcomers.release && !newcomers.closed.contains(&server.name)
+        };
+        let mut homes = servers.iter().filter(takes).peekable();
+        if homes.peek().is_some() && homes.all(|home| plan.sources.contains(&home.name)) {
+            let release = newcomers.release;
+            return Err(StartError::NoHome { release });
+        }
+        Ok(())
     }
 
     /// Writes a new drain down and lets it run, or forgets it.

@@ -7,7 +7,7 @@ use handover_protocol::{BoardId, ServerName};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::Newcomers;
+use crate::board::Newcomers;
 use crate::registry::RegistryError;
 
 /// What can be asked of the boards and servers, and done with them.

@@ -8,6 +8,7 @@ use handover_protocol::admin::{BoardState, BoardView, Level, MoveRecord, MoveRep
 use handover_protocol::{BoardId, Generation, ServerName};
 
 use super::*;
+use crate::board::Newcomers;
 use crate::registry::RegistryError;
 
 /// Servers `a` and `b` of release r1, `c` and `d` of r2, and where each board is.

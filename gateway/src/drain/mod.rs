@@ -23,5 +23,4 @@ pub(crate) mod tests;
 
 pub use desk::{Drains, StartError, Started};
 pub use fleet::{Fleet, FleetFuture, MoveOrder};
-pub use newcomers::Newcomers;
 pub use plan::PlanError;

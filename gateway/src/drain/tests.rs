@@ -241,3 +241,14 @@ impl Drains {
         self.start(request_of(request)).await
     }
 }
+
+#[tokio::test]
+async fn a_drain_never_leaves_new_boards_without_a_server() {
+    let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(2));
+    let life = Life::begin(folder.path(), &fleet, "r2").await;
+    fleet.set_unready(&["d"]);
+    let request = r#"{"from": {"servers": ["c"]}, "to": {"servers": ["d", "b"]}}"#;
+    assert!(matches!(life.start(request).await, Err(StartError::NoHome { .. })));
+    fleet.set_unready(&[]);
+    assert!(life.start(request).await.is_ok());
+}
