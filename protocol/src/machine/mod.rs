@@ -6,3 +6,6 @@
 pub mod drain;
 pub mod moving;
 pub mod session;
+
+#[cfg(test)]
+mod table;
