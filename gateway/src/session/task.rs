@@ -537,6 +537,10 @@ impl Task {
     /// Ends the connection to the source aside, after everything it was owed.
     fn release_source(&mut self) {
         let Some(upstream) = self.upstream.take() else { return };
+        if self.machine.phase() == Phase::Leaving {
+            // Nobody takes what the client still says; only its Close is waited for.
+            self.up.set_valve(Valve::Discard);
+        }
         self.admission
             .board()
             .sessions_tracker()

@@ -1,0 +1,71 @@
+//! What happens to a session: the mover's questions and orders, and what its two sockets bring.
+
+/// What happens to a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// The mover: tell the client by a message to reconnect, and let it.
+    Tell,
+    /// The mover: stop at the end of the message under way.
+    Hold,
+    /// The mover: take what the source said, up to its count.
+    Drain,
+    /// The mover: have the source's WebSocket layer confirm that it read everything.
+    Confirm,
+    /// The mover: end the source's stream and take what it still says.
+    CloseSource,
+    /// The mover: attach to the target. `held` says whether whole messages of the client wait.
+    Switch {
+        /// Whether messages that the gateway took have not been passed on.
+        held: bool,
+    },
+    /// The mover: go on, with whoever the session is attached to.
+    Resume,
+    /// The mover or the gateway's end: tell the client by a close frame to reconnect.
+    Cut,
+    /// No message of the client is under way, and everything that was taken whole has been passed on.
+    Boundary,
+    /// The client's Close frame came.
+    ClientClose,
+    /// The client's stream ended; everything that it said has been passed on, but for half a message and what a hold
+    /// keeps back.
+    ClientEof,
+    /// The stream of the upstream that the session is attached to ended; a released source's end is told to nobody.
+    SourceEof,
+    /// As many messages as the source counted have arrived.
+    DrainReached,
+    /// The Pong to our Ping came.
+    Pong,
+    /// The target accepted the handshake and answered what had to be answered.
+    AttachDone,
+    /// The target did not.
+    AttachFailed,
+    /// A peer broke the protocol.
+    Violation,
+    /// The phase lasted too long.
+    Deadline,
+}
+
+impl Event {
+    /// Every event.
+    pub const ALL: [Self; 19] = [
+        Self::Tell,
+        Self::Hold,
+        Self::Drain,
+        Self::Confirm,
+        Self::CloseSource,
+        Self::Switch { held: true },
+        Self::Switch { held: false },
+        Self::Resume,
+        Self::Cut,
+        Self::Boundary,
+        Self::ClientClose,
+        Self::ClientEof,
+        Self::SourceEof,
+        Self::DrainReached,
+        Self::Pong,
+        Self::AttachDone,
+        Self::AttachFailed,
+        Self::Violation,
+        Self::Deadline,
+    ];
+}

@@ -1,0 +1,95 @@
+//! Keeps `session.table.md`: the answer to every event in every state that any sequence of events can lead to.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+
+use super::{Event, Peer, Phase, Session};
+use crate::machine::table;
+
+#[test]
+fn the_table_lists_the_answer_to_every_event_in_every_state() {
+    let states = reachable();
+    let mut text = String::from(HEAD);
+    for phase in Phase::ALL {
+        assert!(
+            states.iter().any(|state| state.phase == phase),
+            "{phase:?} is never reached"
+        );
+        let events = Event::ALL.iter().map(|event| {
+            let cases: Vec<_> = states
+                .iter()
+                .filter(|state| state.phase == phase)
+                .map(|state| (facts(state), answer(state, *event)))
+                .collect();
+            (name(*event), table::rules(&FACTS, &cases))
+        });
+        text += &table::lines(&format!("{phase:?}"), events.collect());
+    }
+    table::keep("src/machine/session.table.md", &text);
+}
+
+/// Every state that some sequence of events leads to, sensible or not.
+fn reachable() -> Vec<Session> {
+    let mut seen = HashSet::from([Session::new()]);
+    let mut next = VecDeque::from([Session::new()]);
+    let mut states = Vec::new();
+    while let Some(state) = next.pop_front() {
+        for event in Event::ALL {
+            let mut after = state.clone();
+            after.on(event);
+            if seen.insert(after.clone()) {
+                next.push_back(after);
+            }
+        }
+        states.push(state);
+    }
+    states
+}
+
+fn facts(state: &Session) -> Vec<&'static str> {
+    let stream = |peer, open, ended| match peer {
+        Peer::Open => open,
+        Peer::Ended => ended,
+    };
+    vec![
+        stream(state.client, "client open", "client ended"),
+        stream(state.upstream, "upstream open", "upstream ended"),
+    ]
+}
+
+fn answer(state: &Session, event: Event) -> String {
+    let mut after = state.clone();
+    let outcome = after.on(event);
+    if after.phase == state.phase {
+        format!("stays: {outcome}")
+    } else {
+        format!("{:?}: {outcome}", after.phase)
+    }
+}
+
+fn name(event: Event) -> String {
+    match event {
+        Event::Switch { held: true } => "Switch (messages wait)".to_owned(),
+        Event::Switch { held: false } => "Switch (none wait)".to_owned(),
+        named => format!("{named:?}"),
+    }
+}
+
+#[test]
+fn every_event_is_listed_once() {
+    let names: BTreeSet<_> = Event::ALL.iter().map(|event| name(*event)).collect();
+    assert_eq!(names.len(), Event::ALL.len());
+}
+
+const FACTS: [&[&str]; 2] = [&["client open", "client ended"], &["upstream open", "upstream ended"]];
+
+const HEAD: &str = "\
+# What a session answers
+
+In each phase, to each event: the phase it leads to, and the commands in their order. A condition says what must be
+known of the two streams once the event has been taken in; where there is none, it makes no difference. A test visits
+every state that any sequence of events leads to and keeps this file; `BLESS=1` writes it anew. An anomaly is what no
+driver should send.
+
+| phase | event | where | leads to |
+|---|---|---|---|
+";
