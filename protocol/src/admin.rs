@@ -273,6 +273,9 @@ impl MoveReport {
     /// The result of a move that reached its target.
     pub const MOVED: &str = "moved";
 
+    /// The result for a board whose route or order says that it is not moved: it is waited for until it is closed.
+    pub const STAY: &str = "stay";
+
     /// Reads whether the move reached its target.
     pub fn is_moved(&self) -> bool {
         self.result == Self::MOVED

@@ -349,15 +349,11 @@ impl Drain {
     }
 
     fn ended(&mut self, report: MoveReport, commands: &mut Vec<Command>) {
-        let arrived = report.is_moved();
-        match self.worklist.end(&report.board, arrived, self.now, &mut self.targets) {
-            Fit::Known => {}
-            Fit::NotUnderWay | Fit::AlreadyPrepared => {
-                return commands.push(Command::Note(Anomaly::NotUnderWay(report.board)));
-            }
-        }
+        let Some(ending) = self.worklist.end(&report, self.now, &mut self.targets) else {
+            return commands.push(Command::Note(Anomaly::NotUnderWay(report.board)));
+        };
         self.is_dirty = true;
-        self.tally.count(&report, arrived, self.now);
+        self.tally.count(&report, ending, self.now);
         if self.listing == Listing::Asked {
             self.listing = Listing::AskedBefore;
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::worklist::Ending;
 use crate::admin::{FailureCount, Level, LevelCount, MoveReport};
 
 /// Sums over ended moves. They survive a restart, the rate does not.
@@ -23,22 +24,24 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Counts the end of a move.
-    pub(super) fn count(&mut self, report: &MoveReport, arrived: bool, now: Duration) {
-        if arrived {
-            match report.level {
-                Level::Opaque => self.opaque += 1,
-                Level::Contract => self.contract += 1,
+    pub(super) fn count(&mut self, report: &MoveReport, ending: Ending, now: Duration) {
+        match ending {
+            Ending::Arrived => {
+                match report.level {
+                    Level::Opaque => self.opaque += 1,
+                    Level::Contract => self.contract += 1,
+                }
+                self.arrivals.push_back(now);
+                self.forget_before(now);
+                if !report.is_moved() {
+                    self.count_reason(&report.result);
+                }
             }
-            self.arrivals.push_back(now);
-            self.forget_before(now);
-        } else {
-            self.failed += 1;
-            let is_new = !self.failures.contains_key(&report.result);
-            let reason = match self.failures.len() {
-                full if is_new && full >= REASONS_MAX => OTHER_REASON.to_owned(),
-                _ => report.result.clone(),
-            };
-            *self.failures.entry(reason).or_default() += 1;
+            Ending::Failed => {
+                self.failed += 1;
+                self.count_reason(&report.result);
+            }
+            Ending::Stays => {}
         }
         self.unconfirmed_sessions += report.unconfirmed.len() as u64;
         self.fallen_back_sessions += report.fallen_back;
@@ -73,6 +76,13 @@ impl Tally {
             .filter(|(_, count)| *count > 0)
             .map(|(level, count)| LevelCount { level, count })
             .collect()
+    }
+
+    fn count_reason(&mut self, reason: &str) {
+        let is_new = !self.failures.contains_key(reason);
+        let is_full = self.failures.len() >= REASONS_MAX;
+        let reason = if is_new && is_full { OTHER_REASON } else { reason };
+        *self.failures.entry(reason.to_owned()).or_default() += 1;
     }
 
     fn forget_before(&mut self, now: Duration) {
@@ -118,7 +128,7 @@ mod tests {
         let at = Duration::from_secs;
         let mut tally = Tally::default();
         for second in 100..120 {
-            tally.count(&report("moved"), true, at(second));
+            tally.count(&report("moved"), Ending::Arrived, at(second));
         }
         assert!((tally.rate(at(100), at(119)) - 1.1).abs() < 1e-9);
         assert!((tally.rate(at(115), at(119)) - 5.0 / 4.0).abs() < 1e-9);
@@ -129,7 +139,7 @@ mod tests {
     fn reasons_are_counted_and_the_most_frequent_comes_first() {
         let mut tally = Tally::default();
         for result in ["b", "a", "b", "c"] {
-            tally.count(&report(result), false, Duration::ZERO);
+            tally.count(&report(result), Ending::Failed, Duration::ZERO);
         }
         let reasons: Vec<(String, u64)> = tally.failures().into_iter().map(|f| (f.reason, f.count)).collect();
         assert_eq!(reasons, [("b".into(), 2), ("a".into(), 1), ("c".into(), 1)]);
@@ -138,7 +148,7 @@ mod tests {
             (4, 4, 8)
         );
         for number in 0..100 {
-            tally.count(&report(&format!("r{number}")), false, Duration::ZERO);
+            tally.count(&report(&format!("r{number}")), Ending::Failed, Duration::ZERO);
         }
         assert_eq!(tally.failures().len(), REASONS_MAX + 1);
         assert_eq!(

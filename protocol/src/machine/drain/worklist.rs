@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use super::targets::Targets;
+use crate::admin::MoveReport;
 use crate::id::{BoardId, ServerName};
 
 /// A board that is open on a source.
@@ -60,12 +61,23 @@ enum State {
     Closed,
 }
 
-/// How the gateway's answer about a move fits what was begun.
+/// How the news that a board is loaded fits what was begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fit {
     Known,
     NotUnderWay,
     AlreadyPrepared,
+}
+
+/// What the end of a move means for its board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The target owns it, also where not all went well.
+    Arrived,
+    /// Its route does not let it move: it is waited for.
+    Stays,
+    /// It is where it was.
+    Failed,
 }
 
 impl Worklist {
@@ -178,31 +190,43 @@ impl Worklist {
         }
     }
 
-    /// Notes that a move has ended; a board that stayed is tried again after a back-off, while tries are left.
-    pub(super) fn end(&mut self, board: &BoardId, arrived: bool, now: Duration, targets: &mut Targets) -> Fit {
-        let Some(entry) = self.boards.get(board) else {
-            return Fit::NotUnderWay;
-        };
+    /// Notes that a move has ended, and what that means; nothing where none of that board was under way.
+    ///
+    /// A board that stayed is tried again after a back-off, while tries are left.
+    pub(super) fn end(&mut self, report: &MoveReport, now: Duration, targets: &mut Targets) -> Option<Ending> {
+        let board = &report.board;
+        let entry = self.boards.get_mut(board)?;
         let State::UnderWay {
             target,
             weight,
             is_loading,
         } = &entry.state
         else {
-            return Fit::NotUnderWay;
+            return None;
         };
-        targets.end(target, *weight, *is_loading, arrived);
-        let next = if arrived {
-            State::Moved
-        } else if entry.tries < TRIES_MAX {
-            State::BackingOff {
-                until: now.saturating_add(back_off(entry.tries)),
+        let ending = match report.result.as_str() {
+            MoveReport::MOVED => Ending::Arrived,
+            _ if report.server.as_ref() == Some(target) => Ending::Arrived,
+            MoveReport::STAY => Ending::Stays,
+            _ => Ending::Failed,
+        };
+        targets.end(target, *weight, *is_loading, ending == Ending::Arrived);
+        let next = match ending {
+            Ending::Arrived => State::Moved,
+            Ending::Stays => {
+                // Nobody was disturbed, so it was no try.
+                entry.tries -= 1;
+                State::BackingOff {
+                    until: now.saturating_add(STAY_INTERVAL),
+                }
             }
-        } else {
-            State::GivenUp
+            Ending::Failed if entry.tries < TRIES_MAX => State::BackingOff {
+                until: now.saturating_add(back_off(entry.tries)),
+            },
+            Ending::Failed => State::GivenUp,
         };
         self.change(board, next);
-        Fit::Known
+        Some(ending)
     }
 
     /// Returns the boards whose moves are under way.
@@ -315,3 +339,6 @@ pub const TRIES_MAX: u32 = 6;
 
 /// After the first failure; doubled by each that follows.
 pub const BACK_OFF: Duration = Duration::from_secs(1);
+
+/// How often a board that its route keeps is looked at again; its next session may come by another route.
+const STAY_INTERVAL: Duration = Duration::from_secs(30);

@@ -220,6 +220,80 @@ fn an_abort_undoes_what_is_under_way_and_ends_when_that_has_ended() {
 }
 
 #[test]
+fn a_board_that_its_route_keeps_is_waited_for_and_never_given_up() {
+    let mut drain = Drain::new(DrainMode::Auto, Pace::default());
+    drain.handle(
+        Event::TargetsChanged {
+            targets: vec![target("t", 0)],
+        },
+        Duration::ZERO,
+    );
+    let mut commands = drain.handle(
+        Event::Started {
+            boards: vec![open(1, 1)],
+        },
+        Duration::ZERO,
+    );
+    let mut now = Duration::ZERO;
+    let mut offers = 0;
+    while now < Duration::from_secs(600) || !starts(&commands).is_empty() {
+        assert_eq!(drain.phase(), Phase::Moving);
+        if !starts(&commands).is_empty() {
+            offers += 1;
+            commands = drain.handle(
+                Event::MoveEnded {
+                    report: report(&board(1), "stay"),
+                },
+                now,
+            );
+        } else if commands.contains(&Command::Relist) {
+            commands = drain.handle(
+                Event::BoardsListed {
+                    boards: vec![open(1, 1)],
+                },
+                now,
+            );
+        } else {
+            now = drain.wake_at().unwrap();
+            commands = drain.handle(Event::Tick, now);
+        }
+    }
+    assert!((15..=20).contains(&offers), "{offers}");
+    assert_eq!((drain.counts().failed, drain.counts().left), (0, 1));
+    drain.handle(Event::BoardsListed { boards: Vec::new() }, now);
+    assert_eq!((drain.state(), drain.counts().closed), (DrainState::Done, 1));
+}
+
+#[test]
+fn a_board_that_its_target_owns_has_moved_however_its_move_went() {
+    let mut drain = Drain::new(DrainMode::Auto, Pace::default());
+    drain.handle(
+        Event::TargetsChanged {
+            targets: vec![target("t", 0)],
+        },
+        Duration::ZERO,
+    );
+    drain.handle(
+        Event::Started {
+            boards: vec![open(1, 1)],
+        },
+        Duration::ZERO,
+    );
+    let forced = MoveReport {
+        server: Some("t".parse().unwrap()),
+        ..report(&board(1), "activate_unanswered")
+    };
+    drain.handle(Event::MoveEnded { report: forced }, Duration::ZERO);
+    drain.handle(Event::BoardsListed { boards: Vec::new() }, Duration::ZERO);
+    let status = drain.status("d".parse().unwrap(), request(), Duration::ZERO);
+    assert_eq!(
+        (status.state, status.boards.moved, status.boards.failed),
+        (DrainState::Done, 1, 0)
+    );
+    assert_eq!(status.failures[0].reason, "activate_unanswered");
+}
+
+#[test]
 fn the_table_lists_every_pair_and_says_where_it_leads() {
     let mut seen = Seen::new();
     let mut take = |from: &Seen| {
