@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod drain;
 pub mod edge;
+pub mod mover;
 pub mod registry;
 pub mod relay;
 pub mod session;

@@ -21,6 +21,7 @@ pub use pass::{Admission, Entrant, Parked, Pass, Purpose};
 pub use place::{Newcomers, PlaceError, Placer};
 pub use table::{Boards, EntryError};
 
+use crate::config::Route;
 use crate::session::SessionHandle;
 
 /// One board.
@@ -37,6 +38,10 @@ struct Inner {
     dials: usize,
     requests: usize,
     emptied_at: Instant,
+    /// When the placement last changed.
+    settled_at: Instant,
+    /// The route that somebody came by last.
+    route: Option<Arc<Route>>,
     is_gone: bool,
     /// Sessions that ended lately, the oldest first.
     ended: VecDeque<Ended>,
@@ -84,6 +89,8 @@ impl Board {
             dials: 0,
             requests: 0,
             emptied_at: Instant::now(),
+            settled_at: Instant::now(),
+            route: None,
             is_gone: false,
             ended: VecDeque::new(),
         };
@@ -111,7 +118,11 @@ impl Board {
 
     /// Mirrors what the registry holds, and lets those who wait look again.
     pub fn set_placement(&self, placement: Placement) {
-        self.lock().placement = placement;
+        {
+            let mut inner = self.lock();
+            inner.placement = placement;
+            inner.settled_at = Instant::now();
+        }
         self.look_again();
     }
 
@@ -203,6 +214,16 @@ impl Board {
             },
             sessions: inner.sessions.len() as u64,
         }
+    }
+
+    /// Returns the route that somebody came by last.
+    pub fn route(&self) -> Option<Arc<Route>> {
+        self.lock().route.clone()
+    }
+
+    /// Returns when the placement last changed in this gateway's memory.
+    pub fn settled_at(&self) -> Instant {
+        self.lock().settled_at
     }
 
     /// Returns the owner's name, in whatever state.

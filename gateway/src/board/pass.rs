@@ -8,6 +8,7 @@ use handover_protocol::{Generation, Owner, SessionId, Term};
 use tokio::sync::watch;
 
 use super::{Board, ENDED_KEPT, ENDED_MAX, Ended, Gate, GateState};
+use crate::config::Route;
 use crate::session::SessionHandle;
 use crate::upstream::Server;
 
@@ -181,6 +182,7 @@ impl Board {
     pub(super) fn try_enter(
         self: &Arc<Self>,
         purpose: Purpose,
+        route: &Arc<Route>,
         is_servers_own: bool,
         server_of: impl FnOnce(&Owner) -> Option<Arc<Server>>,
     ) -> Entry {
@@ -207,6 +209,7 @@ impl Board {
             (false, Purpose::Session) => Counts::Dial,
             (false, Purpose::Request) => Counts::Request,
         };
+        inner.route = Some(Arc::clone(route));
         match counts {
             Counts::Dial => inner.dials += 1,
             Counts::Request => inner.requests += 1,

@@ -95,7 +95,7 @@ impl Boards {
                 .map_err(|error| EntryError::Registry(Arc::new(error)))?;
             let mut gate = board.gate.subscribe();
             gate.borrow_and_update();
-            match board.try_enter(entrant.purpose, is_servers_own, |owner| self.serving(owner)) {
+            match board.try_enter(entrant.purpose, route, is_servers_own, |owner| self.serving(owner)) {
                 Entry::Pass(pass) => return Ok(pass),
                 Entry::Shut => return Err(EntryError::Shut),
                 Entry::Gone => {}
@@ -218,6 +218,18 @@ impl Boards {
     fn serving(&self, owner: &Owner) -> Option<Arc<Server>> {
         let server = self.servers.get(&owner.server)?;
         server.may_serve(owner).then_some(server)
+    }
+
+    /// Returns the name under which this process carries out changes.
+    pub fn coordinator(&self) -> &CoordinatorId {
+        &self.coordinator
+    }
+
+    /// Sees a placement through that was granted and not confirmed; what fails is left to the next comer.
+    pub async fn finish_placement(self: &Arc<Self>, board: &Arc<Board>, route: &Arc<Route>) {
+        if let Err(error) = self.place(board, route).await {
+            tracing::warn!(board = %board.id(), %error, "the board has no server yet");
+        }
     }
 
     /// Returns who places boards.

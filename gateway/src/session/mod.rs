@@ -16,7 +16,7 @@ use handover_protocol::SessionId;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
-pub use handle::SessionHandle;
+pub use handle::{SessionHandle, clock_ms};
 pub use order::{Answer, HoldKind, Order, Question};
 pub use task::start;
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use handover_protocol::admin::Level;
@@ -142,7 +142,15 @@ impl Server {
     /// handshake for a board that it does not own.
     pub fn may_serve(&self, owner: &Owner) -> bool {
         let heard = self.incarnation();
-        owner.server == self.config.name && (heard.is_none() || heard == owner.incarnation)
+        owner.server == self.config.name && (heard.is_none() || heard == owner.incarnation) && !self.is_lost()
+    }
+
+    /// Reads whether the server has been silent for so long that its boards may be activated elsewhere.
+    ///
+    /// Only with the contract: the fence in the boards' database is what refuses the writes of one that lives on.
+    pub fn is_lost(&self) -> bool {
+        let silent_since = self.status.borrow().silent_since;
+        self.has_contract() && silent_since.is_some_and(|since| since.elapsed() >= LOST_AFTER)
     }
 
     /// Reads the server's whole list of boards now, and publishes it.
@@ -247,6 +255,9 @@ impl Servers {
         }
     }
 }
+
+/// Three polls: one that is lost or slow is not yet a server that is.
+const LOST_AFTER: Duration = Duration::from_secs(3);
 
 /// Keeps the addresses that are not this machine's loopback.
 fn foreign(addresses: Vec<IpAddr>) -> Vec<IpAddr> {

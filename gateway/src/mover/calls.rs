@@ -1,0 +1,229 @@
+//! The calls of a move: to the registry and to the control contract, each turned into an event of the machine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use handover_protocol::contract::{
+    ActivateRequest, ContractProblemType, ForgetQuery, FreezeRequest, Frozen, PrepareRequest, ThawRequest,
+};
+use handover_protocol::machine::moving::{Event, Reason};
+use handover_protocol::{Generation, Owner, Placement, SessionId, Term};
+use tracing::{info, warn};
+
+use crate::board::{Board, Boards};
+use crate::registry::CasError;
+use crate::upstream::{ControlError, Server};
+
+/// Asks the registry to note the move.
+pub(super) async fn claim(boards: &Boards, board: &Board, target: Owner) -> Event {
+    let Ok(next) = board.placement().begin(target, boards.coordinator().clone()) else {
+        return Event::ClaimRefused;
+    };
+    match boards.change(board, next).await {
+        Ok(()) => Event::Claimed,
+        Err(CasError::Refused { .. } | CasError::Lowered { .. }) => Event::ClaimRefused,
+        Err(CasError::Unavailable { .. }) => Event::ClaimRefused,
+        Err(CasError::Unknown { .. }) => Event::ClaimUnknown,
+    }
+}
+
+/// Has the target load the board; an opaque one loads when its first session comes.
+pub(super) async fn prepare(board: &Board, target: &Server, timeout: Duration) -> Event {
+    let Some(control) = target.control() else {
+        return Event::Prepared;
+    };
+    let placement = board.placement();
+    let request = PrepareRequest {
+        generation: placement.generation,
+        attempt: placement.attempt,
+    };
+    match control.prepare(board.id(), &request, timeout).await {
+        Ok(_) => Event::Prepared,
+        Err(error) => {
+            warn!(%error, "the target does not load the board");
+            Event::PrepareFailed(match error {
+                ControlError::Refused(_) | ControlError::Unauthorized { .. } => Reason::PrepareRefused,
+                ControlError::Unanswered(_) => Reason::PrepareTimeout,
+                ControlError::Unreachable(_) => Reason::TargetDown,
+                ControlError::Nonsense(_) => Reason::TargetNonsense,
+            })
+        }
+    }
+}
+
+/// Has the source handle, save and stop.
+pub(super) async fn freeze(
+    board: &Board,
+    source: &Server,
+    sessions: std::collections::BTreeMap<SessionId, u64>,
+    times: FreezeTimes,
+) -> (Event, Option<Frozen>) {
+    let Some(control) = source.control() else {
+        return (Event::FreezeFailed(Reason::SourceDown), None);
+    };
+    let placement = board.placement();
+    let request = FreezeRequest {
+        generation: placement.generation,
+        attempt: placement.attempt,
+        sessions,
+        deadline_ms: u64::try_from(times.frozen.as_millis()).unwrap_or(u64::MAX),
+    };
+    match control.freeze(board.id(), &request, times.answer).await {
+        Ok(frozen) => (Event::Frozen, Some(frozen)),
+        Err(error) => {
+            warn!(%error, "the source does not freeze the board");
+            let reason = match error {
+                ControlError::Refused(_) | ControlError::Unauthorized { .. } => Reason::FreezeRefused,
+                ControlError::Unanswered(_) => Reason::FreezeUnanswered,
+                ControlError::Unreachable(_) => Reason::SourceDown,
+                ControlError::Nonsense(_) => Reason::SourceNonsense,
+            };
+            (Event::FreezeFailed(reason), None)
+        }
+    }
+}
+
+/// How long a freeze may take, and how long it lasts without word.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FreezeTimes {
+    pub answer: Duration,
+    pub frozen: Duration,
+}
+
+/// Asks the registry to transfer ownership.
+pub(super) async fn commit(boards: &Boards, board: &Board) -> Event {
+    let Ok(next) = board.placement().commit() else {
+        return Event::CommitRefused;
+    };
+    match boards.change(board, next).await {
+        Ok(()) => Event::Committed,
+        Err(CasError::Refused { .. } | CasError::Lowered { .. }) => Event::CommitRefused,
+        // Certainly not written; the read-back says so.
+        Err(CasError::Unavailable { .. } | CasError::Unknown { .. }) => Event::CommitUnknown,
+    }
+}
+
+/// Reads what became of a commit that was `claimed` before.
+pub(super) async fn read_back(boards: &Boards, board: &Board, claimed: &Placement) -> Event {
+    let Ok(current) = boards.read_back(board).await else {
+        return Event::ReadFailed;
+    };
+    if claimed.commit().is_ok_and(|committed| committed == current) {
+        return Event::ReadCommitted;
+    }
+    if current == *claimed {
+        return Event::ReadUncommitted;
+    }
+    Event::ReadSuperseded
+}
+
+/// What the source had saved, for the target to check.
+#[derive(Debug, Default)]
+pub(super) struct Inheritance {
+    pub frozen: Option<Frozen>,
+    pub sessions: Vec<SessionId>,
+}
+
+/// Has the target take the fence; returns the fence where it refused.
+pub(super) async fn activate(
+    board: &Board,
+    target: &Server,
+    inheritance: Inheritance,
+    timeout: Duration,
+) -> (Event, Option<Generation>) {
+    let Some(control) = target.control() else {
+        return (Event::Activated, None);
+    };
+    let placement = board.placement();
+    let (revision, checkpoint) = inheritance
+        .frozen
+        .map_or((None, None), |frozen| (Some(frozen.revision), frozen.checkpoint));
+    let request = ActivateRequest {
+        generation: placement.generation,
+        attempt: placement.attempt,
+        revision,
+        sessions: inheritance.sessions,
+        checkpoint,
+    };
+    match control.activate(board.id(), &request, timeout).await {
+        Ok(_) => (Event::Activated, None),
+        Err(ControlError::Refused(problem)) if problem.kind == ContractProblemType::StaleGeneration => {
+            warn!(fence = ?problem.fence, "the fence refuses the target");
+            (Event::ActivateRefused, Some(problem.fence.unwrap_or(Generation::NONE)))
+        }
+        Err(error) => {
+            warn!(%error, "the target does not take the board");
+            let reason = match error {
+                ControlError::Refused(_) | ControlError::Unauthorized { .. } => Reason::ActivateRefused,
+                ControlError::Unanswered(_) => Reason::ActivateUnanswered,
+                ControlError::Unreachable(_) => Reason::TargetDown,
+                ControlError::Nonsense(_) => Reason::TargetNonsense,
+            };
+            (Event::ActivateFailed(reason), None)
+        }
+    }
+}
+
+/// Asks the registry for a generation above the fence that refused.
+pub(super) async fn raise(boards: &Boards, board: &Board, target: Owner, fence: Generation) -> Event {
+    let Ok(next) = board.placement().raise(target, fence) else {
+        return Event::RaiseFailed;
+    };
+    match boards.change(board, next).await {
+        Ok(()) => Event::Raised,
+        Err(_) => Event::RaiseFailed,
+    }
+}
+
+/// Notes that the target has taken the fence; whoever comes next sees to it where that fails.
+pub(super) async fn settle(boards: &Boards, board: &Board) {
+    let Ok(next) = board.placement().settle() else { return };
+    if let Err(error) = boards.change(board, next).await {
+        warn!(%error, "the placement could not be settled; the next comer activates it once more");
+    }
+}
+
+/// Asks the registry to raise the attempt and give the board back to the source.
+pub(super) async fn raise_attempt(boards: &Boards, board: &Board) -> Event {
+    let placement = board.placement();
+    if let Term::Settled { .. } = placement.term {
+        // An unknown claim that was never applied: there is nothing to take back.
+        return Event::AbortRaised;
+    }
+    let Ok(next) = placement.abort() else {
+        return Event::AbortRefused;
+    };
+    match boards.change(board, next).await {
+        Ok(()) => Event::AbortRaised,
+        Err(CasError::Refused { .. } | CasError::Lowered { .. }) => Event::AbortRefused,
+        Err(CasError::Unavailable { .. } | CasError::Unknown { .. }) => Event::AbortUnknown,
+    }
+}
+
+/// Has the source take the board back.
+pub(super) async fn thaw(board: &Board, source: &Server, gone: Vec<SessionId>, timeout: Duration) -> Event {
+    let Some(control) = source.control() else {
+        return Event::Thawed;
+    };
+    let placement = board.placement();
+    let request = ThawRequest {
+        generation: placement.generation,
+        attempt: placement.attempt,
+        gone,
+    };
+    match control.thaw(board.id(), &request, timeout).await {
+        Ok(_) => Event::Thawed,
+        Err(error) => {
+            warn!(%error, "the source does not take the board back");
+            Event::ThawFailed
+        }
+    }
+}
+
+/// Has a server drop its standby or frozen copy; what fails is dropped by the server's own deadline or at its end.
+pub(super) async fn forget(board: &Board, server: Arc<Server>, copy: ForgetQuery, timeout: Duration) {
+    let Some(control) = server.control() else { return };
+    if let Err(error) = control.forget(board.id(), &copy, timeout).await {
+        info!(server = %server.name(), %error, "the server did not confirm that it dropped its copy");
+    }
+}

@@ -1,0 +1,112 @@
+//! Moves boards: carries out what [`handover_protocol::machine::moving`] says, and what a restart left unfinished.
+//!
+//! ```text
+//!   Mover::move_board ─▶ plan ─▶ Drive (one task a move) ─▶ calls    (registry, control contract)
+//!                                     │                  └▶ barrier  (the board's sessions, all together)
+//!                                     └ machine::moving: what comes next
+//! ```
+
+mod barrier;
+mod calls;
+mod drive;
+mod opaque;
+mod plan;
+mod recover;
+mod report;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use handover_protocol::admin::{DrainMode, MoveRecord, MoveReport};
+use handover_protocol::{BoardId, ServerName};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, info_span};
+
+use crate::board::Boards;
+use crate::config::Route;
+use crate::telemetry::Metrics;
+use crate::upstream::Servers;
+
+/// The order to move one board.
+#[derive(Debug)]
+pub struct MoveOrder {
+    /// The board.
+    pub board: BoardId,
+    /// Where it goes.
+    pub target: ServerName,
+    /// How sessions cross; can only narrow what the route allows.
+    pub mode: DrainMode,
+    /// Undoes the move, if it has not committed.
+    pub cancel: CancellationToken,
+    /// Told when the target has loaded the board.
+    pub prepared: Option<oneshot::Sender<()>>,
+}
+
+/// Carries moves out, each in a task of its own.
+pub struct Mover {
+    boards: Arc<Boards>,
+    servers: Arc<Servers>,
+    metrics: Arc<Metrics>,
+    /// Of boards that nobody has come to since the start; the configuration's first.
+    fallback_route: Arc<Route>,
+    recent: Mutex<VecDeque<MoveRecord>>,
+    tasks: TaskTracker,
+}
+
+impl Mover {
+    /// Starts without any move; `tasks` outlives every one.
+    pub fn new(
+        boards: Arc<Boards>,
+        servers: Arc<Servers>,
+        metrics: Arc<Metrics>,
+        fallback_route: Arc<Route>,
+        tasks: TaskTracker,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            boards,
+            servers,
+            metrics,
+            fallback_route,
+            recent: Mutex::default(),
+            tasks,
+        })
+    }
+
+    /// Moves a board and reports how that ended.
+    ///
+    /// Cancel-safe: dropping the future leaves the move under way; the order's token undoes it.
+    pub async fn move_board(self: &Arc<Self>, order: MoveOrder) -> MoveReport {
+        let board = order.board.clone();
+        let span = info_span!("move", %board, to = %order.target);
+        let mover = Arc::clone(self);
+        let task = self
+            .tasks
+            .spawn(async move { drive::run(&mover, order).await }.instrument(span));
+        match task.await {
+            Ok(report) => report,
+            Err(_) => report::unmoved(board, "gateway_stopped"),
+        }
+    }
+
+    /// Lists the moves that ended of late, the latest last.
+    pub fn recent(&self) -> Vec<MoveRecord> {
+        self.lock_recent().iter().cloned().collect()
+    }
+
+    fn remember(&self, record: MoveRecord) {
+        let mut recent = self.lock_recent();
+        if recent.len() >= RECENT_MAX {
+            recent.pop_front();
+        }
+        recent.push_back(record);
+    }
+
+    fn lock_recent(&self) -> std::sync::MutexGuard<'_, VecDeque<MoveRecord>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Moves that are remembered for `GET /v1/moves`.
+const RECENT_MAX: usize = 10_000;

@@ -1,0 +1,104 @@
+//! What kind of move it will be: checked before anybody is disturbed.
+
+use std::sync::Arc;
+
+use handover_protocol::admin::{DrainMode, Level};
+use handover_protocol::machine::moving::{Crossing, Plan};
+
+use super::{MoveOrder, Mover};
+use crate::board::Board;
+use crate::config::{Route, RouteMode};
+use crate::telemetry::label::Fallback;
+use crate::upstream::Server;
+
+/// A move that can begin.
+pub(super) struct Planned {
+    pub board: Arc<Board>,
+    pub route: Arc<Route>,
+    pub source: Arc<Server>,
+    pub target: Arc<Server>,
+    pub plan: Plan,
+}
+
+/// Why a move cannot begin, as a stable slug.
+pub(super) type Hindrance = &'static str;
+
+impl Mover {
+    pub(super) async fn plan(&self, order: &MoveOrder) -> Result<Planned, Hindrance> {
+        let board = self.boards.find(&order.board).await.map_err(|_| "registry_unknown")?;
+        let target = self.servers.get(&order.target).ok_or("unknown_target")?;
+        let owner = board.owner().ok_or("not_open")?;
+        let source = self.servers.get(&owner).ok_or("unknown_source")?;
+        if owner == order.target {
+            return Err("already_there");
+        }
+        if !target.is_ready() {
+            return Err("target_not_ready");
+        }
+        let route = board.route().unwrap_or_else(|| Arc::clone(&self.fallback_route));
+        let mode = narrow(route.mode, order.mode);
+        if mode == DrainMode::Stay {
+            return Err("stay");
+        }
+        let level = source.level();
+        let plan = Plan {
+            level,
+            crossing: self.crossing(&board, &route, mode, level),
+        };
+        Ok(Planned {
+            board,
+            route,
+            source,
+            target,
+            plan,
+        })
+    }
+
+    fn crossing(&self, board: &Board, route: &Route, mode: DrainMode, level: Level) -> Crossing {
+        let sessions = board.sessions();
+        let allows_opaque = level == Level::Contract || route.opaque_transparent;
+        let may_any = sessions.is_empty() || sessions.iter().any(|session| session.may_cross());
+        let is_too_large = sessions.len() > TRANSPARENT_SESSIONS_MAX;
+        if mode != DrainMode::Reconnect && is_too_large {
+            self.metrics
+                .fallbacks
+                .of(Fallback::TooManySessions)
+                .inc_by(sessions.len() as u64);
+        }
+        if mode != DrainMode::Reconnect && allows_opaque && may_any && !is_too_large {
+            return Crossing::Transparent;
+        }
+        match route.command {
+            Some(_) => Crossing::ReconnectByMessage,
+            None => Crossing::ReconnectByClose,
+        }
+    }
+}
+
+/// Narrows what the route allows to what the order asks for.
+fn narrow(route: RouteMode, order: DrainMode) -> DrainMode {
+    match (route, order) {
+        (DrainMode::Stay, _) | (_, DrainMode::Stay) => DrainMode::Stay,
+        (DrainMode::Reconnect, _) | (_, DrainMode::Reconnect) => DrainMode::Reconnect,
+        (DrainMode::Transparent, _) | (_, DrainMode::Transparent) => DrainMode::Transparent,
+        (DrainMode::Auto, DrainMode::Auto) => DrainMode::Auto,
+    }
+}
+
+/// More sessions than this cannot be dialled within a hold.
+const TRANSPARENT_SESSIONS_MAX: usize = 2_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_can_only_narrow_what_the_route_allows() {
+        let check = |route, order, expected| assert_eq!(narrow(route, order), expected);
+        check(DrainMode::Auto, DrainMode::Transparent, DrainMode::Transparent);
+        check(DrainMode::Reconnect, DrainMode::Transparent, DrainMode::Reconnect);
+        check(DrainMode::Stay, DrainMode::Transparent, DrainMode::Stay);
+        check(DrainMode::Transparent, DrainMode::Stay, DrainMode::Stay);
+        check(DrainMode::Transparent, DrainMode::Auto, DrainMode::Transparent);
+    }
+}

@@ -1,0 +1,176 @@
+//! What a restart, a silent registry or a lost answer left unfinished, and boards that are no longer open.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use handover_protocol::contract::{BoardReport, BoardRole, ForgetQuery};
+use handover_protocol::{BoardId, Owner, Term};
+use tracing::{info, warn};
+
+use super::{Mover, calls};
+use crate::board::Board;
+use crate::upstream::{HeardListing, Server};
+
+impl Mover {
+    /// Takes up what the former process of this gateway left: moves are undone if they had not committed, else finished.
+    ///
+    /// Call it once every server has been asked, before newcomers are let in.
+    pub async fn recover(&self) {
+        self.adopt_listed().await;
+        for board in self.boards.all() {
+            match board.placement().term {
+                Term::Moving { .. } => self.undo(&board).await,
+                Term::Activating { .. } => {
+                    info!(board = %board.id(), "finishing an activation that the restart interrupted");
+                    let route = board.route().unwrap_or_else(|| Arc::clone(&self.fallback_route));
+                    self.boards.finish_placement(&board, &route).await;
+                }
+                Term::Vacant | Term::Settled { .. } => {}
+            }
+        }
+    }
+
+    /// Undoes a move that did not commit: the attempt is raised first, so that no commit can match any more.
+    async fn undo(&self, board: &Arc<Board>) {
+        let claimed = board.placement();
+        let Term::Moving { owner, target, .. } = &claimed.term else {
+            return;
+        };
+        info!(board = %board.id(), source = %owner.server, "undoing a move that the restart interrupted");
+        let event = calls::raise_attempt(&self.boards, board).await;
+        if event != handover_protocol::machine::moving::Event::AbortRaised {
+            warn!(board = %board.id(), ?event, "the registry does not confirm that the move is undone");
+            return;
+        }
+        if let Some(source) = self.servers.get(&owner.server) {
+            calls::thaw(board, &source, Vec::new(), RECOVER_TIMEOUT).await;
+        }
+        if let Some(target) = self.servers.get(&target.server) {
+            let copy = ForgetQuery {
+                generation: claimed.generation,
+                attempt: claimed.attempt,
+            };
+            calls::forget(board, target, copy, RECOVER_TIMEOUT).await;
+        }
+    }
+
+    /// Takes in boards that servers own and the registry does not know of, or knows an older term of.
+    async fn adopt_listed(&self) {
+        for server in self.servers.all() {
+            let Some(heard) = server.status().listing else { continue };
+            for report in heard
+                .listing
+                .boards
+                .iter()
+                .filter(|report| report.role == BoardRole::Owner)
+            {
+                let Ok(board) = self.boards.find(&report.board).await else {
+                    continue;
+                };
+                let owner = Owner {
+                    server: server.name().clone(),
+                    incarnation: Some(heard.listing.incarnation.clone()),
+                };
+                let known = board.placement();
+                if let Ok(next) = known.adopt(owner, report.generation) {
+                    info!(board = %report.board, server = %server.name(), generation = %report.generation,
+                        "taking in a board that its server owns");
+                    if let Err(error) = self.boards.change(&board, next).await {
+                        warn!(board = %report.board, %error, "the board could not be taken in");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Drops the ownership of boards that are no longer open, and has forgotten thaws made up for.
+    ///
+    /// Open is a board with a session, or one that its owner lists; at an opaque server one whose last session left
+    /// less than its save delay and a minute ago.
+    pub async fn tidy(&self) {
+        let mut listings = HashMap::new();
+        for server in self.servers.all() {
+            if let Some(heard) = server.status().listing {
+                let by_board: HashMap<BoardId, BoardReport> = heard
+                    .listing
+                    .boards
+                    .iter()
+                    .map(|report| (report.board.clone(), report.clone()))
+                    .collect();
+                listings.insert(server.name().clone(), (heard, by_board));
+            }
+        }
+        for board in self.boards.all() {
+            let placement = board.placement();
+            let Term::Settled { owner } = &placement.term else {
+                continue;
+            };
+            let Some(server) = self.servers.get(&owner.server) else {
+                continue;
+            };
+            let Some((heard, by_board)) = listings.get(&owner.server) else {
+                if !server.has_contract() {
+                    self.tidy_opaque(&board).await;
+                }
+                continue;
+            };
+            match by_board.get(board.id()) {
+                Some(report) if report.role == BoardRole::Frozen && report.generation == placement.generation => {
+                    self.thaw_forgotten(&board, &server, heard).await;
+                }
+                Some(_) => {}
+                None => self.tidy_unlisted(&board, &server, heard).await,
+            }
+        }
+    }
+
+    async fn tidy_opaque(&self, board: &Arc<Board>) {
+        let settle = board.route().map_or(self.fallback_route.settle, |route| route.settle);
+        if board
+            .empty_since()
+            .is_some_and(|since| since.elapsed() > settle + OPAQUE_OPEN)
+        {
+            self.boards.vacate(board).await;
+        }
+    }
+
+    async fn tidy_unlisted(&self, board: &Arc<Board>, server: &Server, heard: &HeardListing) {
+        let is_same_process = board.placement().owner().is_some_and(|owner| server.may_serve(owner));
+        // A list that was asked for before the board was placed or left says nothing of it.
+        let is_older =
+            board.settled_at() < heard.asked_at && board.empty_since().is_some_and(|since| since < heard.asked_at);
+        if is_same_process && is_older {
+            self.boards.vacate(board).await;
+        }
+    }
+
+    async fn thaw_forgotten(&self, board: &Arc<Board>, server: &Server, heard: &HeardListing) {
+        if board.settled_at() > heard.asked_at || heard.asked_at.elapsed() > Duration::from_secs(30) {
+            return;
+        }
+        warn!(board = %board.id(), server = %server.name(), "the owner still has the board frozen; thawing it");
+        calls::thaw(board, server, Vec::new(), RECOVER_TIMEOUT).await;
+    }
+
+    /// Counts open boards under their owners, for the metrics.
+    pub fn count_boards(&self) {
+        let mut counts: HashMap<handover_protocol::ServerName, usize> = HashMap::new();
+        for board in self.boards.all() {
+            if let Some(owner) = board.owner() {
+                *counts.entry(owner).or_default() += 1;
+            }
+        }
+        for server in self.servers.all() {
+            server
+                .metrics()
+                .set_boards(counts.get(server.name()).copied().unwrap_or(0));
+        }
+    }
+}
+
+/// What the recovery waits for one server's answer.
+const RECOVER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// An opaque server's board counts as open for so long beyond its save delay.
+const OPAQUE_OPEN: Duration = Duration::from_secs(60);

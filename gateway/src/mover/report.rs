@@ -1,0 +1,91 @@
+//! How a move ended, for the drain, the API and the metrics.
+
+use handover_protocol::admin::{DrainMode, Level, MoveRecord, MoveReport};
+use handover_protocol::machine::moving::{Crossing, MoveResult};
+use handover_protocol::{BoardId, Generation};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::barrier::Tally;
+use super::plan::Planned;
+use crate::telemetry::label;
+
+/// Reports a move that did not begin.
+pub(super) fn unmoved(board: BoardId, reason: &str) -> MoveReport {
+    MoveReport {
+        board,
+        server: None,
+        generation: Generation::NONE,
+        result: reason.to_owned(),
+        level: Level::Opaque,
+        switched: 0,
+        reconnected: 0,
+        fallen_back: 0,
+        unconfirmed: Vec::new(),
+    }
+}
+
+/// When a move's sessions were stopped, and when they went on, by the wall clock: for people and reports only.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Times {
+    pub hold_at_ms: Option<f64>,
+    pub switched_at_ms: Option<f64>,
+}
+
+pub(super) fn wall_clock_ms() -> f64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64() * 1000.0)
+}
+
+pub(super) fn slug(result: MoveResult) -> String {
+    match result {
+        MoveResult::Moved => "moved".to_owned(),
+        MoveResult::Undone(reason) | MoveResult::Forced(reason) | MoveResult::Lost(reason) => reason.slug().to_owned(),
+    }
+}
+
+pub(super) fn metric(result: MoveResult) -> label::MoveResult {
+    match result {
+        MoveResult::Moved => label::MoveResult::Moved,
+        MoveResult::Undone(_) => label::MoveResult::Undone,
+        MoveResult::Forced(_) => label::MoveResult::Forced,
+        MoveResult::Lost(_) => label::MoveResult::Lost,
+    }
+}
+
+pub(super) fn report(planned: &Planned, result: MoveResult, tally: &Tally) -> MoveReport {
+    let placement = planned.board.placement();
+    let is_moved = result == MoveResult::Moved;
+    MoveReport {
+        board: planned.board.id().clone(),
+        server: placement.owner().map(|owner| owner.server.clone()),
+        generation: placement.generation,
+        result: slug(result),
+        level: planned.plan.level,
+        switched: if is_moved { tally.switched } else { 0 },
+        reconnected: if is_moved {
+            tally.found - tally.switched
+        } else {
+            tally.fallen_back
+        },
+        fallen_back: tally.fallen_back,
+        unconfirmed: tally.unconfirmed.clone(),
+    }
+}
+
+pub(super) fn record(planned: &Planned, result: MoveResult, tally: &Tally, times: Times) -> MoveRecord {
+    MoveRecord {
+        board: planned.board.id().clone(),
+        from: planned.source.name().clone(),
+        to: planned.target.name().clone(),
+        result: slug(result),
+        level: planned.plan.level,
+        mode: match planned.plan.crossing {
+            Crossing::Transparent => DrainMode::Transparent,
+            Crossing::ReconnectByMessage | Crossing::ReconnectByClose => DrainMode::Reconnect,
+        },
+        hold_at_ms: times.hold_at_ms,
+        switched_at_ms: times.switched_at_ms,
+        sessions: tally.found,
+    }
+}
