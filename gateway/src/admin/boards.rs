@@ -15,7 +15,7 @@ use super::body::JsonBody;
 use super::listener::Caller;
 use super::query;
 use super::refusal::Refusal;
-use crate::drain::MoveOrder;
+use crate::mover::MoveOrder;
 
 /// `GET /v1/boards?server=`.
 pub(super) async fn list(State(admin): State<Admin>, uri: Uri) -> Result<Json<BoardList>, Refusal> {

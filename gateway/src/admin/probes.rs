@@ -40,6 +40,7 @@ impl Readiness {
 
 /// `GET /metrics`.
 pub(super) async fn metrics(State(admin): State<Admin>) -> Response {
+    admin.fleet.refresh_gauges();
     let media_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     (media_type, admin.metrics.render()).into_response()
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, warn};
 
 use super::desk::{Drains, Job};
-use super::fleet::MoveOrder;
+use crate::mover::MoveOrder;
 
 /// Runs one drain until it ends or the gateway does.
 pub(super) struct Driver {

@@ -2,13 +2,11 @@
 
 use std::pin::Pin;
 
-use handover_protocol::admin::{BoardView, DrainMode, MoveRecord, MoveReport, ServerView};
-use handover_protocol::{BoardId, ServerName};
-use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
-
 use crate::board::Newcomers;
+use crate::mover::MoveOrder;
 use crate::registry::RegistryError;
+use handover_protocol::admin::{BoardView, MoveRecord, MoveReport, ServerView};
+use handover_protocol::{BoardId, ServerName};
 
 /// What can be asked of the boards and servers, and done with them.
 pub trait Fleet: Send + Sync + 'static {
@@ -34,24 +32,12 @@ pub trait Fleet: Send + Sync + 'static {
     /// Lists the moves that ended of late, the latest last.
     fn recent_moves(&self) -> Vec<MoveRecord>;
 
+    /// Brings the gauges of open boards up to this moment.
+    fn refresh_gauges(&self);
+
     /// Says where boards without an owner go from now on.
     fn direct_newcomers(&self, newcomers: Newcomers);
 }
 
 /// What the fleet's slower answers come as.
 pub type FleetFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// The order to move one board.
-#[derive(Debug)]
-pub struct MoveOrder {
-    /// The board.
-    pub board: BoardId,
-    /// Where it goes.
-    pub target: ServerName,
-    /// How sessions cross; can only narrow what the route allows.
-    pub mode: DrainMode,
-    /// Undoes the move, if it has not committed.
-    pub cancel: CancellationToken,
-    /// Told when the target has loaded the board.
-    pub prepared: Option<oneshot::Sender<()>>,
-}

@@ -9,6 +9,7 @@ use handover_protocol::{BoardId, Generation, ServerName};
 
 use super::*;
 use crate::board::Newcomers;
+use crate::mover::MoveOrder;
 use crate::registry::RegistryError;
 
 /// Servers `a` and `b` of release r1, `c` and `d` of r2, and where each board is.
@@ -187,6 +188,8 @@ impl Fleet for Handle {
     fn recent_moves(&self) -> Vec<MoveRecord> {
         self.0.lock().moves.clone()
     }
+
+    fn refresh_gauges(&self) {}
 
     fn direct_newcomers(&self, newcomers: Newcomers) {
         self.0.lock().newcomers = Some(newcomers);

@@ -22,5 +22,5 @@ mod record;
 pub(crate) mod tests;
 
 pub use desk::{Drains, StartError, Started};
-pub use fleet::{Fleet, FleetFuture, MoveOrder};
+pub use fleet::{Fleet, FleetFuture};
 pub use plan::PlanError;

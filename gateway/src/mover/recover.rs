@@ -56,7 +56,7 @@ impl Mover {
     }
 
     /// Takes in boards that servers own and the registry does not know of, or knows an older term of.
-    async fn adopt_listed(&self) {
+    pub async fn adopt_listed(&self) {
         for server in self.servers.all() {
             let Some(heard) = server.status().listing else { continue };
             for report in heard

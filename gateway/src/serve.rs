@@ -1,0 +1,219 @@
+//! The composition root: puts the gateway together, runs it, and takes it down in order.
+//!
+//! ```text
+//!   config ─▶ registry, servers ─▶ boards ─▶ mover ─▶ drains ─▶ admin
+//!                                     └────────────────────────▶ edge
+//! ```
+
+use std::error::Error;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use handover_protocol::CoordinatorId;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::admin::{self, Admin, Readiness};
+use crate::board::{Boards, Placer};
+use crate::cli::ServeArgs;
+use crate::config::Config;
+use crate::drain::{Drains, Fleet};
+use crate::edge::{Edge, Listeners};
+use crate::fleet::GatewayFleet;
+use crate::mover::Mover;
+use crate::registry::{EmbeddedRegistry, ObservedRegistry, Registry};
+use crate::telemetry::{self, Metrics};
+use crate::upstream::{Servers, poll_servers};
+
+/// Runs `handover serve` to its end.
+pub fn run(args: &ServeArgs) -> ExitCode {
+    let (config, warnings) = match Config::load(&args.config) {
+        Ok(loaded) => loaded,
+        Err(faults) => {
+            say(&format!("{faults}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Err(error) = telemetry::init(&args.log, args.log_format) {
+        say(&format!("handover: {}", chain(&error)));
+        return ExitCode::FAILURE;
+    }
+    for warning in warnings {
+        warn!(file = %args.config.display(), "{warning}");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say(&format!("handover: no runtime: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(serve(Arc::new(config))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("handover: {}", chain(error.as_ref())));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(config: Arc<Config>) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let shutdown = CancellationToken::new();
+    let (jobs, sessions) = (TaskTracker::new(), TaskTracker::new());
+    let metrics = Arc::new(Metrics::new(&config.metrics)?);
+    let listeners = Listeners::bind(&config.listen.traffic)?;
+    let admin_listener = TcpListener::bind(config.listen.admin)
+        .await
+        .map_err(|error| format!("listen.admin = \"{}\" cannot be bound: {error}", config.listen.admin))?;
+    let file = config.registry.file.clone();
+    let store = tokio::task::spawn_blocking(move || EmbeddedRegistry::open(&file)).await??;
+    let registry: Arc<dyn Registry> = Arc::new(ObservedRegistry::new(store, Arc::clone(&metrics)));
+    let servers = Servers::new(&config.servers, &config.limits, &metrics);
+    poll_servers(&servers, config.limits.boards_interval, &jobs, &shutdown);
+    let boards = Boards::new(
+        registry.load().await?,
+        Arc::clone(&servers),
+        Arc::clone(&registry),
+        coordinator(),
+        Arc::clone(&metrics),
+        Placer::new(config.releases.current.clone(), jobs.clone()),
+        sessions.clone(),
+    );
+    let first_route = config.routes.first().ok_or("the configuration has no route")?;
+    let mover = Mover::new(
+        Arc::clone(&boards),
+        Arc::clone(&servers),
+        Arc::clone(&metrics),
+        Arc::clone(first_route),
+        jobs.clone(),
+    );
+    let fleet: Arc<dyn Fleet> = Arc::new(GatewayFleet {
+        boards: Arc::clone(&boards),
+        servers: Arc::clone(&servers),
+        mover: Arc::clone(&mover),
+    });
+    let drains = Drains::new(
+        config.releases.current.clone(),
+        Arc::clone(&fleet),
+        Arc::clone(&registry),
+        Arc::clone(&metrics),
+        jobs.clone(),
+        shutdown.clone(),
+    );
+    let readiness = Arc::new(Readiness::new(shutdown.clone()));
+    let traffic = listeners.addresses()?;
+    let admin_address = admin_listener.local_addr()?;
+    let admin = Admin {
+        drains: Arc::clone(&drains),
+        fleet,
+        metrics: Arc::clone(&metrics),
+        readiness: Arc::clone(&readiness),
+    };
+    jobs.spawn(admin::serve(admin_listener, admin, jobs.clone(), shutdown.clone()));
+
+    // A server that does not answer in time is taken for what the registry knew of it.
+    let _ = timeout(FIRST_ANSWERS, servers.asked()).await;
+    mover.recover().await;
+    drains.resume().await?;
+    jobs.spawn(keep_tidy(
+        Arc::clone(&mover),
+        config.limits.boards_interval,
+        shutdown.clone(),
+    ));
+
+    let edge = Edge::new(Arc::clone(&config), Arc::clone(&boards), metrics, shutdown.clone());
+    let serving = tokio::spawn(async move { edge.run(listeners).await });
+    readiness.set_serving();
+    announce(&traffic, admin_address);
+
+    wait_for_signal().await?;
+    info!(grace = ?config.shutdown.grace, "ending: no newcomers, and sessions are told to reconnect");
+    shutdown.cancel();
+    jobs.close();
+    sessions.close();
+    let gracefully = async {
+        for board in boards.all() {
+            for session in board.sessions() {
+                session.cut();
+            }
+        }
+        let _ = serving.await;
+        sessions.wait().await;
+        jobs.wait().await;
+    };
+    tokio::select! {
+        ended = timeout(config.shutdown.grace, gracefully) => {
+            if ended.is_err() {
+                warn!("shutdown.grace is over; what is still open is cut");
+            }
+        }
+        signal = wait_for_signal() => {
+            signal?;
+            warn!("told again to end; what is still open is cut");
+        }
+    }
+    info!("ended");
+    Ok(())
+}
+
+async fn keep_tidy(mover: Arc<Mover>, every: Duration, shutdown: CancellationToken) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        mover.tidy().await;
+    }
+}
+
+async fn wait_for_signal() -> std::io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Says on stdout, in one line of JSON, where the gateway listens: port 0 takes a free one.
+fn announce(traffic: &[SocketAddr], admin: SocketAddr) {
+    info!(?traffic, %admin, "serving");
+    let line = serde_json::json!({ "traffic": traffic, "admin": admin });
+    // Nobody may be reading.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn say(text: &str) {
+    // There is nobody else to tell.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn coordinator() -> CoordinatorId {
+    let number = getrandom::u64().expect("the system has randomness at the start of a server");
+    format!("{number:016x}")
+        .parse()
+        .expect("hexadecimal digits are a coordinator's id")
+}
+
+/// How long the start waits for servers that do not answer.
+const FIRST_ANSWERS: Duration = Duration::from_secs(3);
