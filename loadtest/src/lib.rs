@@ -1,5 +1,6 @@
 //! The load test.
 
+pub mod board_server;
 pub mod demo;
 pub mod ledger;
 pub mod lying_relay;

@@ -200,6 +200,8 @@ pub fn is_user_name(text: &str) -> bool {
 pub const USER_BYTES_MAX: usize = 64;
 /// Most changes that a welcome lists.
 pub const WELCOME_CHANGES_MAX: usize = 200;
+/// Highest number of a change; every JSON library reads it exactly.
+pub const SEQ_MAX: u64 = (1 << 53) - 1;
 /// Longest message of a client, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 

@@ -120,11 +120,14 @@ async fn open_sqlite(url: &str) -> Result<Store, StoreError> {
         .synchronous(SqliteSynchronous::Normal)
         // A checkpoint syncs files; no commit should wait for that. Who serves calls `checkpoint` from time to time.
         .pragma("wal_autocheckpoint", "0");
-    let reads = SqlitePoolOptions::new()
+    // sqlx 0.9 has a task look after connections that have a lifetime; where it meets one that is just being taken, its
+    // count of idle connections wraps around and the task spins for good. Without a lifetime there is no such task.
+    let pool = || SqlitePoolOptions::new().idle_timeout(None).max_lifetime(None);
+    let reads = pool()
         .max_connections(READ_CONNECTIONS_MAX)
         .connect_with(options.clone().busy_timeout(SQLITE_READ_BUSY_TIMEOUT))
         .await?;
-    let writes = SqlitePoolOptions::new()
+    let writes = pool()
         .max_connections(1)
         .test_before_acquire(false)
         .connect_with(options.busy_timeout(SQLITE_WRITE_BUSY_TIMEOUT))
@@ -141,6 +144,9 @@ async fn open_postgres(url: &str) -> Result<Store, StoreError> {
         PgPoolOptions::new()
             .max_connections(connections_max)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            // As above.
+            .idle_timeout(None)
+            .max_lifetime(None)
             .test_before_acquire(false)
             .connect_with(options.clone())
     };
