@@ -212,5 +212,5 @@ const GATEWAY_LAYERS: [&[&str]; 4] = [
     &["config", "telemetry", "tls", "registry", "upstream"],
     &["board", "relay", "session", "mover", "drain", "rollout"],
     &["edge", "admin", "console"],
-    &["lib", "main", "cli", "compose"],
+    &["lib", "main", "cli", "serve", "compose", "fleet"],
 ];
