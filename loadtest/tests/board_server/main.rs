@@ -1,5 +1,7 @@
 //! The reference board server over real sockets: SQLite always, PostgreSQL where `HANDOVER_TEST_POSTGRES` names one.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod calls;
 mod harness;
+mod moves;
 mod whiteboard;
