@@ -7,7 +7,6 @@ use handover_protocol::admin::{
     BoardList, BoardState, BoardView, MoveList, MoveReport, MoveRequest, Problem, ProblemType, ServerList,
 };
 use handover_protocol::{BoardId, ServerName};
-use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::Admin;
@@ -63,7 +62,7 @@ pub(super) async fn carry(
         board,
         target,
         mode: request.mode,
-        cancel: CancellationToken::new(),
+        cancel: admin.readiness.shutdown().child_token(),
         prepared: None,
     };
     Ok(Json(admin.fleet.move_board(order).await))

@@ -17,9 +17,10 @@ mod tests;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, Uri, header};
-use axum::middleware::{from_fn, map_response};
-use axum::response::Response;
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use handover_protocol::admin::{Problem, ProblemType};
 
@@ -55,6 +56,7 @@ impl Admin {
             .route("/v1/boards/{id}/move", post(boards::carry))
             .route("/v1/moves", get(boards::moves))
             .route("/v1/servers", get(boards::servers))
+            .route_layer(from_fn_with_state(self.clone(), wait_for_start))
             .route("/metrics", get(probes::metrics))
             .route("/livez", get(probes::live))
             .route("/healthz", get(probes::live))
@@ -74,6 +76,15 @@ async fn unknown_path(uri: Uri) -> Refusal {
 async fn wrong_method(method: Method, uri: Uri) -> Refusal {
     let detail = format!("{} does not know {method}; see Allow", uri.path());
     Problem::new(ProblemType::MethodNotAllowed, detail).into()
+}
+
+/// Answers nothing of the API before the gateway knows again what it did before: else a drain would seem unknown.
+async fn wait_for_start(State(admin): State<Admin>, request: Request, next: Next) -> Response {
+    if admin.drains.is_resumed() {
+        return next.run(request).await;
+    }
+    let detail = "the gateway is reading what it did before; try again";
+    Refusal::from(Problem::new(ProblemType::Starting, detail)).into_response()
 }
 
 /// Keeps answers out of caches: each is true for a moment only.

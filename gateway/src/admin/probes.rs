@@ -32,6 +32,11 @@ impl Readiness {
         }
     }
 
+    /// Returns what is cancelled when the gateway begins to end.
+    pub(super) fn shutdown(&self) -> &CancellationToken {
+        &self.shutdown
+    }
+
     /// Says that the traffic listeners are open and every placement is known.
     pub fn set_serving(&self) {
         self.is_serving.store(true, Ordering::Relaxed);

@@ -33,6 +33,7 @@ impl From<StartError> for Refusal {
             StartError::NoHome { .. } => Problem::new(ProblemType::InvalidField, detail).at("to"),
             StartError::NoTarget { .. } => Problem::new(ProblemType::TargetNotReady, detail).at("to"),
             StartError::Registry(error) => return error.into(),
+            StartError::Starting => Problem::new(ProblemType::Starting, detail),
             StartError::ShuttingDown => Problem::new(ProblemType::ShuttingDown, detail),
         };
         problem.into()

@@ -34,9 +34,15 @@ struct Answer {
 
 impl Gateway {
     async fn start(boards: u64) -> Self {
+        let gateway = Self::boot(boards).await;
+        gateway.life.drains.resume().await.unwrap();
+        gateway
+    }
+
+    async fn boot(boards: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let fleet = MemoryFleet::new(boards);
-        let life = Life::begin(folder.path(), &fleet, "r1").await;
+        let life = Life::prepare(folder.path(), &fleet, "r1");
         let readiness = Arc::new(Readiness::new(life.shutdown.clone()));
         let admin = Admin {
             drains: Arc::clone(&life.drains),
@@ -391,4 +397,23 @@ async fn probes_tell_readiness_and_never_flap() {
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4"));
     assert!(metrics.body.contains("\nhandover_drains{state=\"running\"} 0\n"));
     assert_eq!(metrics.header("cache-control"), Some("no-store"));
+}
+
+#[tokio::test]
+async fn a_gateway_that_does_not_know_its_drains_yet_says_so() {
+    let gateway = Gateway::boot(1).await;
+    let early = gateway.get("/v1/drains/d1").await;
+    early.refusal(ProblemType::Starting, None);
+    assert_eq!(early.header("retry-after"), Some("1"));
+    let request = json!({"from": {"release": "r1"}, "to": {"release": "r2"}});
+    gateway
+        .post("/v1/drains", &request)
+        .await
+        .refusal(ProblemType::Starting, None);
+    assert_eq!(gateway.get("/livez").await.status, 200);
+    gateway.life.drains.resume().await.unwrap();
+    gateway
+        .get("/v1/drains/d1")
+        .await
+        .refusal(ProblemType::UnknownDrain, None);
 }

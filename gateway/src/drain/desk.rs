@@ -2,19 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use handover_protocol::admin::{DrainRequest, DrainState, DrainStatus, ServerView};
-use handover_protocol::machine::drain::Drain;
 use handover_protocol::{DrainId, ReleaseName, ServerName};
-use tokio::sync::watch;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info, info_span};
 
 use super::driver::Driver;
 use super::fleet::Fleet;
+use super::job::Job;
 use super::newcomers::newcomers_after;
 use super::plan::{DrainPlan, PlanError};
 use super::record::DrainRecord;
@@ -23,6 +22,7 @@ use crate::telemetry::{Label, Metrics};
 
 /// Every drain of this gateway.
 pub struct Drains {
+    is_resumed: AtomicBool,
     jobs: Mutex<BTreeMap<DrainId, Arc<Job>>>,
     /// The current release as configured.
     configured_release: ReleaseName,
@@ -31,22 +31,6 @@ pub struct Drains {
     metrics: Arc<Metrics>,
     pub(super) tasks: TaskTracker,
     pub(super) shutdown: CancellationToken,
-}
-
-/// One drain.
-pub(super) struct Job {
-    pub(super) id: DrainId,
-    number: u64,
-    request: DrainRequest,
-    pub(super) plan: DrainPlan,
-    configured_release: ReleaseName,
-    pub(super) machine: Mutex<Drain>,
-    epoch: Instant,
-    pub(super) abort: CancellationToken,
-    /// Whether the machine has taken the abort in and it is kept.
-    pub(super) is_abort_kept: watch::Sender<bool>,
-    /// Whether the registry has kept it; nothing while that is not known.
-    accepted: watch::Sender<Option<Result<(), RegistryError>>>,
 }
 
 /// A drain that was let in.
@@ -91,6 +75,9 @@ pub enum StartError {
     /// The drain could not be kept; a retry is sound.
     #[error("the drain could not be written to the registry")]
     Registry(#[from] RegistryError),
+    /// What the registry kept has not been read yet; a retry is sound.
+    #[error("the gateway is starting and does not know its drains yet; try again")]
+    Starting,
     /// The gateway is going down.
     #[error("the gateway is shutting down")]
     ShuttingDown,
@@ -109,6 +96,7 @@ impl Drains {
         shutdown: CancellationToken,
     ) -> Arc<Self> {
         Arc::new(Self {
+            is_resumed: AtomicBool::new(false),
             jobs: Mutex::default(),
             configured_release,
             fleet,
@@ -144,7 +132,13 @@ impl Drains {
             info!(drain = %job.id, "resuming drain");
             self.drive(job);
         }
+        self.is_resumed.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Reads whether every drain is known, so that answers about drains are true.
+    pub fn is_resumed(&self) -> bool {
+        self.is_resumed.load(Ordering::Acquire)
     }
 
     /// Starts a drain, or finds the one that the same request started before.
@@ -156,6 +150,9 @@ impl Drains {
     pub async fn start(self: &Arc<Self>, request: DrainRequest) -> Result<Started, StartError> {
         if self.shutdown.is_cancelled() {
             return Err(StartError::ShuttingDown);
+        }
+        if !self.is_resumed() {
+            return Err(StartError::Starting);
         }
         let (job, is_new) = self.admit(request)?;
         if is_new {
@@ -312,74 +309,6 @@ impl Drains {
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<DrainId, Arc<Job>>> {
         // No section under this lock can leave the table half changed.
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Job {
-    fn new(id: DrainId, number: u64, request: DrainRequest, plan: DrainPlan, configured_release: ReleaseName) -> Self {
-        Self {
-            id,
-            number,
-            plan,
-            configured_release,
-            machine: Mutex::new(Drain::new(request.mode, request.pace)),
-            request,
-            epoch: Instant::now(),
-            abort: CancellationToken::new(),
-            is_abort_kept: watch::Sender::new(false),
-            accepted: watch::Sender::new(None),
-        }
-    }
-
-    fn resumed(id: DrainId, record: DrainRecord) -> Self {
-        let machine = Drain::resume(record.request.mode, record.request.pace, record.snapshot);
-        Self {
-            machine: Mutex::new(machine),
-            accepted: watch::Sender::new(Some(Ok(()))),
-            ..Self::new(
-                id,
-                record.number,
-                record.request,
-                record.plan,
-                record.configured_release,
-            )
-        }
-    }
-
-    /// Returns what the registry has to keep now.
-    pub(super) fn record(&self) -> DrainRecord {
-        DrainRecord {
-            number: self.number,
-            request: self.request.clone(),
-            plan: self.plan.clone(),
-            configured_release: self.configured_release.clone(),
-            snapshot: self.machine().snapshot(),
-        }
-    }
-
-    pub(super) fn machine(&self) -> MutexGuard<'_, Drain> {
-        // The machine only panics where an invariant of its own is broken, and then nothing better is to be had.
-        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns the time on the machine's clock.
-    pub(super) fn now(&self) -> std::time::Duration {
-        self.epoch.elapsed()
-    }
-
-    /// Returns when the machine wants to be woken.
-    pub(super) fn wake_at(&self) -> Option<Instant> {
-        let wake_at = self.machine().wake_at()?;
-        self.epoch.checked_add(wake_at)
-    }
-
-    pub(super) fn state(&self) -> DrainState {
-        self.machine().state()
-    }
-
-    pub(super) fn status(&self) -> DrainStatus {
-        let now = self.now();
-        self.machine().status(self.id.clone(), self.request.clone(), now)
     }
 }
 

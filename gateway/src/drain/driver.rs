@@ -12,7 +12,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, warn};
 
-use super::desk::{Drains, Job};
+use super::desk::Drains;
+use super::job::Job;
 use crate::mover::MoveOrder;
 
 /// Runs one drain until it ends or the gateway does.
@@ -61,7 +62,7 @@ impl Driver {
     pub(super) async fn run(self) {
         let (desk, job) = (Arc::clone(&self.desk), Arc::clone(&self.job));
         tokio::select! {
-            // What is under way goes on in tasks of its own, and the record says what it was.
+            // What is under way ends in tasks of its own, and the record says what it was.
             () = desk.shutdown.cancelled() => {}
             () = self.drive() => {}
         }
@@ -147,7 +148,8 @@ impl Driver {
             match command {
                 Command::Persist => {}
                 Command::StartMove { board, target, mode } => {
-                    let cancel = CancellationToken::new();
+                    // The end of the gateway undoes what has not committed; it is taken up again afterwards.
+                    let cancel = self.desk.shutdown.child_token();
                     self.cancels.insert(board.clone(), cancel.clone());
                     let (prepared, loaded) = oneshot::channel();
                     let prepared = Some(prepared);

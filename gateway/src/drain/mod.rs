@@ -13,6 +13,7 @@
 mod desk;
 mod driver;
 mod fleet;
+mod job;
 #[cfg(test)]
 pub(crate) mod memory_fleet;
 mod newcomers;

@@ -25,6 +25,13 @@ pub(crate) struct Life {
 
 impl Life {
     pub(crate) async fn begin(folder: &Path, fleet: &Arc<MemoryFleet>, release: &str) -> Self {
+        let life = Self::prepare(folder, fleet, release);
+        life.drains.resume().await.unwrap();
+        life
+    }
+
+    /// Puts the parts together and does not yet take up what was kept.
+    pub(crate) fn prepare(folder: &Path, fleet: &Arc<MemoryFleet>, release: &str) -> Self {
         let registry = EmbeddedRegistry::open(&folder.join("handover.db")).unwrap();
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let metrics = Arc::new(Metrics::new(&MetricsConfig::default()).unwrap());
@@ -36,7 +43,6 @@ impl Life {
             tasks.clone(),
             shutdown.clone(),
         );
-        drains.resume().await.unwrap();
         Self {
             drains,
             metrics,
@@ -45,8 +51,8 @@ impl Life {
         }
     }
 
-    /// Ends without a word, as a kill does; moves under way end as they will.
-    async fn kill(self) {
+    /// Ends as on SIGTERM: moves that have not committed are undone, drains stay as they were.
+    async fn finish(self) {
         self.shutdown.cancel();
         self.rest().await;
     }
@@ -146,14 +152,14 @@ async fn a_repeated_request_finds_its_drain_and_another_is_refused() {
 }
 
 #[tokio::test]
-async fn a_killed_gateway_goes_on_and_its_counts_are_whole() {
+async fn a_restarted_gateway_goes_on_and_its_counts_are_whole() {
     let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(60));
     fleet.set_move_time(Duration::from_millis(20));
     let mut life = Life::begin(folder.path(), &fleet, "r1").await;
     let id = life.start(R1_TO_R2).await.unwrap().status.id;
     for moved in [10, 25, 40] {
         life.wait_for(&id, |status| status.boards.moved >= moved).await;
-        life.kill().await;
+        life.finish().await;
         life = Life::begin(folder.path(), &fleet, "r1").await;
         let newcomers = fleet.newcomers().unwrap();
         assert_eq!((newcomers.release.as_str(), newcomers.closed.len()), ("r2", 2));
@@ -167,11 +173,11 @@ async fn a_killed_gateway_goes_on_and_its_counts_are_whole() {
         (status.boards.total, status.boards.moved, status.boards.closed),
         (60, 60, 0)
     );
-    life.kill().await;
+    life.finish().await;
     let life = Life::begin(folder.path(), &fleet, "r1").await;
     assert_eq!(life.drains.status(&id).unwrap().boards, status.boards);
     assert_eq!(fleet.newcomers().unwrap().release.as_str(), "r2");
-    life.kill().await;
+    life.finish().await;
     Life::begin(folder.path(), &fleet, "r3").await;
     assert_eq!(
         fleet.newcomers().unwrap().release.as_str(),
@@ -181,7 +187,7 @@ async fn a_killed_gateway_goes_on_and_its_counts_are_whole() {
 }
 
 #[tokio::test]
-async fn an_abort_undoes_what_is_under_way_and_outlives_a_kill() {
+async fn an_abort_undoes_what_is_under_way_and_outlives_a_restart() {
     let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(10));
     fleet.set_move_time(Duration::from_secs(60));
     let life = Life::begin(folder.path(), &fleet, "r1").await;
@@ -194,7 +200,7 @@ async fn an_abort_undoes_what_is_under_way_and_outlives_a_kill() {
     assert_eq!((status.boards.moved, status.boards.left), (0, 10));
     assert_eq!(status.failures[0].reason, "aborted");
     assert_eq!(fleet.lock().begun.len(), 4);
-    life.kill().await;
+    life.finish().await;
     let life = Life::begin(folder.path(), &fleet, "r1").await;
     assert_eq!(life.drains.status(&id).unwrap().state, DrainState::Aborted);
     assert!(life.drains.abort(&"d9".parse().unwrap()).await.is_none());

@@ -59,6 +59,8 @@ pub enum ProblemType {
     TargetNotReady,
     /// The registry does not answer; nothing was begun.
     RegistryUnavailable,
+    /// The gateway is starting: it does not know yet what it did before.
+    Starting,
     /// The gateway is going down.
     ShuttingDown,
     /// A fault of the gateway; its log says more.
@@ -67,7 +69,7 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// Every type, for documents and tests.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::BadJson,
         Self::InvalidField,
         Self::BodyTooLarge,
@@ -83,6 +85,7 @@ impl ProblemType {
         Self::BoardNotMovable,
         Self::TargetNotReady,
         Self::RegistryUnavailable,
+        Self::Starting,
         Self::ShuttingDown,
         Self::Internal,
     ];
@@ -98,7 +101,7 @@ impl ProblemType {
             Self::BodyTooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::Internal => 500,
-            Self::RegistryUnavailable | Self::ShuttingDown => 503,
+            Self::RegistryUnavailable | Self::Starting | Self::ShuttingDown => 503,
         }
     }
 
@@ -120,6 +123,7 @@ impl ProblemType {
             Self::BoardNotMovable => "The board cannot be moved now",
             Self::TargetNotReady => "The target is not ready",
             Self::RegistryUnavailable => "The registry does not answer",
+            Self::Starting => "The gateway is starting",
             Self::ShuttingDown => "The gateway is shutting down",
             Self::Internal => "The gateway failed",
         }
