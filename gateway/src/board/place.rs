@@ -71,7 +71,15 @@ pub struct Newcomers {
 pub struct Placer {
     newcomers: ArcSwap<Newcomers>,
     pending: Mutex<HashMap<BoardId, watch::Receiver<Option<Outcome>>>>,
+    /// Boards that servers were chosen for and do not own yet.
+    promised: Mutex<HashMap<ServerName, usize>>,
     tasks: TaskTracker,
+}
+
+/// A server that was chosen for a board, counted among its load until the board is its own.
+struct Promise<'a> {
+    placer: &'a Placer,
+    server: Arc<Server>,
 }
 
 type Outcome = Result<(), Arc<PlaceError>>;
@@ -85,6 +93,7 @@ impl Placer {
                 closed: HashSet::new(),
             }),
             pending: Mutex::default(),
+            promised: Mutex::default(),
             tasks,
         }
     }
@@ -123,11 +132,39 @@ impl Placer {
         }
     }
 
+    /// Chooses the server with the least load, those boards included that are on their way to it.
+    fn choose(&self, boards: &Boards, avoided: &HashSet<ServerName>) -> Result<Promise<'_>, Arc<PlaceError>> {
+        let newcomers = self.newcomers();
+        let mut promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
+        let load =
+            |server: &Server| boards.owned_by(server.name()) + promised.get(server.name()).copied().unwrap_or_default();
+        let is_avoided = |server: &Server| avoided.contains(server.name()) || newcomers.closed.contains(server.name());
+        let server = boards
+            .servers
+            .least_loaded(&newcomers.release, load, is_avoided)
+            .ok_or_else(|| {
+                Arc::new(PlaceError::NoServer {
+                    release: newcomers.release.clone(),
+                })
+            })?;
+        *promised.entry(server.name().clone()).or_default() += 1;
+        Ok(Promise { placer: self, server })
+    }
+
     fn forget(&self, board: &BoardId) {
         self.pending
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(board);
+    }
+}
+
+impl Drop for Promise<'_> {
+    fn drop(&mut self) {
+        let mut promised = self.placer.promised.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = promised.get_mut(self.server.name()) {
+            *count -= 1;
+        }
     }
 }
 
@@ -145,10 +182,11 @@ async fn run(boards: Arc<Boards>, board: Arc<Board>, route: Arc<Route>, sender: 
 
 async fn find_owner(boards: &Arc<Boards>, board: &Arc<Board>, route: &Route) -> Outcome {
     let mut avoided = HashSet::new();
+    let mut promise = None;
     let mut refusal: Option<(ServerName, Option<ControlError>)> = None;
     for _ in 0..TRIES {
         let placement = board.placement();
-        let Some((next, server)) = plan(boards, &placement, &avoided)? else {
+        let Some((next, server)) = plan(boards, &placement, &avoided, &mut promise)? else {
             return Ok(());
         };
         if next != placement {
@@ -185,27 +223,19 @@ async fn find_owner(boards: &Arc<Boards>, board: &Arc<Board>, route: &Route) -> 
 }
 
 /// Decides the next grant and who is to be activated; nothing where a living owner is settled.
-fn plan(
-    boards: &Boards,
+fn plan<'a>(
+    boards: &'a Boards,
     placement: &Placement,
     avoided: &HashSet<ServerName>,
+    promise: &mut Option<Promise<'a>>,
 ) -> Result<Option<(Placement, Arc<Server>)>, Arc<PlaceError>> {
-    let coordinator = boards.coordinator.clone();
-    let choose = || {
-        let newcomers = boards.placer().newcomers();
-        boards
-            .servers
-            .least_loaded(
-                &newcomers.release,
-                |server| boards.owned_by(server.name()),
-                |server| avoided.contains(server.name()) || newcomers.closed.contains(server.name()),
-            )
-            .ok_or_else(|| {
-                Arc::new(PlaceError::NoServer {
-                    release: newcomers.release.clone(),
-                })
-            })
+    let mut choose = || -> Result<Arc<Server>, Arc<PlaceError>> {
+        let chosen = boards.placer().choose(boards, avoided)?;
+        let server = Arc::clone(&chosen.server);
+        *promise = Some(chosen);
+        Ok(server)
     };
+    let coordinator = boards.coordinator.clone();
     let owner_down = |owner: &Owner| {
         Arc::new(PlaceError::OwnerDown {
             server: owner.server.clone(),
