@@ -19,7 +19,7 @@ pub enum Lie {
     Drop,
     /// It is passed on twice.
     Double,
-    /// It is passed on behind the next one.
+    /// It is passed on behind the next one that holds the first needle too.
     Swap,
     /// Its first half is passed on.
     Truncate,
@@ -137,7 +137,8 @@ async fn pass(
 /// One direction of one connection.
 struct Liar {
     told: Vec<Told>,
-    held_back: Option<Message>,
+    /// A message, and what the one holds that goes before it.
+    held_back: Option<(Message, String)>,
 }
 
 impl Liar {
@@ -150,20 +151,23 @@ impl Liar {
             .told
             .iter()
             .position(|told| told.needles.iter().all(|needle| text.contains(needle)));
-        let lie = place.map(|place| self.told.remove(place).lie);
-        match (lie, self.held_back.take()) {
-            (None, None) => vec![message],
-            (None, Some(held_back)) => vec![message, held_back],
-            (Some(Lie::Drop), held_back) => held_back.into_iter().collect(),
-            (Some(Lie::Double), held_back) => [message.clone(), message].into_iter().chain(held_back).collect(),
-            (Some(Lie::Swap), held_back) => {
-                self.held_back = Some(message);
-                held_back.into_iter().collect()
+        let behind = self.held_back.take_if(|(_, needle)| text.contains(needle.as_str()));
+        let lie = place.map(|place| self.told.remove(place));
+        let mut passed = match lie.as_ref().map(|told| told.lie) {
+            None => vec![message],
+            Some(Lie::Drop) => Vec::new(),
+            Some(Lie::Double) => vec![message.clone(), message],
+            Some(Lie::Truncate) => {
+                let half = text.chars().count() / 2;
+                vec![Message::text(text.chars().take(half).collect::<String>())]
             }
-            (Some(Lie::Truncate), held_back) => {
-                let half = Message::text(text.chars().take(text.chars().count() / 2).collect::<String>());
-                [half].into_iter().chain(held_back).collect()
+            Some(Lie::Swap) => {
+                let needle = lie.and_then(|told| told.needles.into_iter().next());
+                self.held_back = Some((message, needle.unwrap_or_default()));
+                Vec::new()
             }
-        }
+        };
+        passed.extend(behind.map(|(held_back, _)| held_back));
+        passed
     }
 }

@@ -4,6 +4,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::time::sleep;
+
 use crate::scenario::{AdminClient, Stand};
 
 use super::build::Programs;
@@ -81,10 +83,15 @@ impl Fleet {
         &self.stand
     }
 
-    /// Complains when a process has ended.
-    pub(super) fn running(&mut self) -> Result<(), ChildError> {
-        self.gateway.running()?;
-        self.servers.iter_mut().try_for_each(Child::running)
+    /// Waits until a process has ended by itself, which none should.
+    pub(super) async fn ended(&mut self) -> ChildError {
+        loop {
+            let mut all = std::iter::once(&mut self.gateway).chain(&mut self.servers);
+            if let Err(ended) = all.try_for_each(Child::running) {
+                return ended;
+            }
+            sleep(WATCH_EVERY).await;
+        }
     }
 
     /// Ends the gateway and then the servers.
@@ -199,4 +206,5 @@ pub(super) const SERVERS: [(&str, &str); 4] = [
 const CONFIG: &str = "handover.toml";
 const PORTS: std::ops::Range<u16> = 12_000..32_000;
 const PORT_TRIES: u32 = 100;
+const WATCH_EVERY: Duration = Duration::from_millis(200);
 const READY_LIMIT: Duration = Duration::from_secs(20);

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::report::Report;
-use crate::scenario::{Run, RunError};
+use crate::scenario::{Run, RunError, Stand};
 
 use build::{Programs, build};
 use fleet::Fleet;
@@ -89,22 +89,20 @@ async fn perform_in(options: &Options, programs: &Programs, directory: &Path) ->
         fleet = Fleet::start(options, programs, directory) => fleet?,
         () = ending.asked_for() => return Err(DemoError::Interrupted),
     };
+    let stand = fleet.stand().clone();
     let result = tokio::select! {
-        result = release_underneath(options, &fleet) => result,
+        // The first that holds is told: a process that has ended explains what users and calls ran into.
+        biased;
         () = ending.asked_for() => Err(DemoError::Interrupted),
-    };
-    // A process that has ended explains what users and API calls ran into.
-    let result = match (result, fleet.running()) {
-        (Err(DemoError::Run(_)), Err(ended)) => Err(ended.into()),
-        (result, _) => result,
+        ended = fleet.ended() => Err(ended.into()),
+        result = release_underneath(options, &stand) => result,
     };
     fleet.stop().await;
     result
 }
 
 /// The run itself.
-async fn release_underneath(options: &Options, fleet: &Fleet) -> Result<Report, DemoError> {
-    let stand = fleet.stand();
+async fn release_underneath(options: &Options, stand: &Stand) -> Result<Report, DemoError> {
     let page = format!("http://{}/boards/board-1/", stand.authority);
     let (listener, own_page) = control::listen().await?;
     let (status, look) = watch::channel(Status {

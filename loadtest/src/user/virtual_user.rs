@@ -111,13 +111,13 @@ impl VirtualUser {
         connection.queue(self.plan.hello());
         let welcome_deadline = Instant::now() + WELCOME_TIMEOUT;
         let mut is_welcomed = false;
-        let departure = loop {
+        loop {
             let wake = self.wake_time(is_welcomed, welcome_deadline);
             tokio::select! {
                 message = connection.next() => match self.take(message) {
                     Heed::Go(end) => {
                         self.end_socket(&mut connection, end).await;
-                        break Departure::Again;
+                        return Departure::Again;
                     }
                     Heed::Welcomed => {
                         is_welcomed = true;
@@ -128,14 +128,14 @@ impl VirtualUser {
                 () = sleep_until(wake) => {
                     if !is_welcomed && Instant::now() >= welcome_deadline {
                         self.end_socket(&mut connection, SocketEnd::Broken).await;
-                        break Departure::Again;
+                        return Departure::Again;
                     }
                 }
                 changed = self.stage.changed() => {
                     if changed.is_err() || *self.stage.borrow() == Stage::Leave {
                         self.record.is_served = is_welcomed;
                         self.end_socket(&mut connection, SocketEnd::Left).await;
-                        break Departure::Home;
+                        return Departure::Home;
                     }
                 }
             }
@@ -143,11 +143,7 @@ impl VirtualUser {
             if is_welcomed {
                 self.send_waiting(&mut connection);
             }
-        };
-        if is_welcomed {
-            self.progress.served.fetch_sub(1, Relaxed);
         }
-        departure
     }
 
     /// When to look up: at the next change, or while the welcome is missing at its deadline.
@@ -261,7 +257,10 @@ impl VirtualUser {
         for change in heard.changes.iter().flatten() {
             SocketTestimony::of_author(&mut socket.seen.listed, &change.user).push(change.seq);
         }
-        self.progress.served.fetch_add(1, Relaxed);
+        // One that comes while the user says goodbye serves nobody.
+        if socket.told.is_none() {
+            self.progress.served.fetch_add(1, Relaxed);
+        }
         Heed::Welcomed
     }
 
@@ -305,6 +304,10 @@ impl VirtualUser {
         let socket = self.socket();
         socket.told = Some(now);
         socket.end = Some(end);
+        let was_served = socket.welcomed.is_some();
+        if was_served {
+            self.progress.served.fetch_sub(1, Relaxed);
+        }
         match end {
             SocketEnd::Closed(_) => {
                 let _ = timeout(FLUSH_TIMEOUT, connection.flush()).await;
