@@ -225,7 +225,6 @@ impl LoadOptions {
                 .to_owned(),
             admin,
             database: self.database.clone(),
-            servers: Vec::new(),
         }
     }
 

@@ -26,6 +26,7 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .route("/boards/{board}/", get(async || Html(PAGE)))
         .route("/boards/{board}/ws", get(socket::join))
         .route("/boards/{board}/changes", get(list_changes))
+        .route("/boards/{board}/server", get(name_server))
         .route("/boards/{board}/echo", post(echo))
         .with_state(server)
 }
@@ -85,6 +86,20 @@ async fn list_changes(
         changes: changes.collect(),
     };
     Json(list).into_response()
+}
+
+/// `GET /boards/{board}/server`: who would serve the board. Over an open socket nobody tells, and a page wants to show.
+#[derive(Debug, Serialize)]
+struct ServerName {
+    server: String,
+    release: String,
+}
+
+async fn name_server(State(server): State<Arc<Server>>) -> Json<ServerName> {
+    Json(ServerName {
+        server: server.settings.name.to_string(),
+        release: server.settings.release.to_string(),
+    })
 }
 
 /// Sends a body back as it comes.

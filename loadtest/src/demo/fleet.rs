@@ -71,9 +71,6 @@ impl Fleet {
                 authority: traffic.to_string(),
                 admin: Some(client),
                 database,
-                servers: SERVERS
-                    .map(|(name, release)| (name.to_owned(), release.to_owned()))
-                    .into(),
             },
         })
     }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use handover_protocol::admin::{BoardList, BoardView, DrainRequest, DrainStatus};
-use handover_protocol::id::{BoardId, DrainId};
+use handover_protocol::admin::{
+    BoardList, BoardView, DrainRequest, DrainStatus, MoveList, MoveRecord, ServerList, ServerView,
+};
+use handover_protocol::id::DrainId;
 use reqwest::{Client, Response};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
 use crate::report::MoveTimes;
 use crate::user::Clock;
@@ -39,31 +41,6 @@ pub enum AdminError {
         /// What was said.
         body: String,
     },
-}
-
-/// `GET /v1/moves`: the moves of late.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct MoveList {
-    /// By their end.
-    pub moves: Vec<MoveView>,
-}
-
-/// One move.
-#[derive(Debug, Clone, Deserialize)]
-pub struct MoveView {
-    /// The board.
-    pub board: BoardId,
-    /// The source.
-    #[serde(default)]
-    pub from: Option<String>,
-    /// `moved`, or why not.
-    pub result: String,
-    /// When its sessions were held, in milliseconds since 1970; absent where it did not come to that.
-    #[serde(default)]
-    pub hold_at_ms: Option<f64>,
-    /// When they went on.
-    #[serde(default)]
-    pub switched_at_ms: Option<f64>,
 }
 
 impl AdminClient {
@@ -107,9 +84,18 @@ impl AdminClient {
     ///
     /// # Errors
     /// When the gateway does not answer.
-    pub async fn moves(&self) -> Result<Vec<MoveView>, AdminError> {
+    pub async fn moves(&self) -> Result<Vec<MoveRecord>, AdminError> {
         let list: MoveList = self.fetch("/v1/moves").await?;
         Ok(list.moves)
+    }
+
+    /// Lists the servers that the gateway is configured with.
+    ///
+    /// # Errors
+    /// When the gateway does not answer.
+    pub async fn servers(&self) -> Result<Vec<ServerView>, AdminError> {
+        let list: ServerList = self.fetch("/v1/servers").await?;
+        Ok(list.servers)
     }
 
     /// Reads the metrics in Prometheus' text format.
@@ -135,15 +121,13 @@ impl AdminClient {
     }
 }
 
-impl MoveView {
-    /// Returns when its sessions were held and went on, in the time of the run.
-    pub fn times(&self, clock: &Clock) -> Option<MoveTimes> {
-        Some(MoveTimes {
-            board: self.board.clone(),
-            hold: clock.from_unix_ms(self.hold_at_ms?),
-            switched: clock.from_unix_ms(self.switched_at_ms?),
-        })
-    }
+/// Returns when a board's sessions were held and went on, in the time of the run; absent where it did not come to that.
+pub(super) fn times_of(moved: &MoveRecord, clock: &Clock) -> Option<MoveTimes> {
+    Some(MoveTimes {
+        board: moved.board.clone(),
+        hold: clock.from_unix_ms(moved.hold_at_ms?),
+        switched: clock.from_unix_ms(moved.switched_at_ms?),
+    })
 }
 
 async fn read_json<T: DeserializeOwned>(url: &str, call: reqwest::Result<Response>) -> Result<T, AdminError> {

@@ -5,7 +5,7 @@ mod database;
 mod load;
 mod run;
 
-pub use admin::{AdminClient, AdminError, MoveList, MoveView};
+pub use admin::{AdminClient, AdminError};
 pub use database::{Written, read_database};
 pub use load::Load;
 pub use run::{Run, RunError, Stand};

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use handover_protocol::admin::{DrainRequest, DrainState, DrainStatus, ServerSet};
-use handover_protocol::id::{DrainId, IdError};
+use handover_protocol::id::{BoardId, DrainId, IdError, ServerName};
 use tokio::time::{Instant, sleep};
 
 use crate::ledger::{Evidence, Testimony, judge};
@@ -16,7 +16,7 @@ use crate::report::{Quantiles, ReleaseReport, Report, ServerBoards, measure_blac
 use crate::store::StoreError;
 use crate::user::{Clock, Crowd, GatherError, Progress, Record};
 
-use super::admin::{AdminClient, AdminError, MoveView};
+use super::admin::{AdminClient, AdminError, times_of};
 use super::database::{Written, read_database};
 use super::load::Load;
 
@@ -29,8 +29,6 @@ pub struct Stand {
     pub admin: Option<AdminClient>,
     /// The board servers' database.
     pub database: String,
-    /// The servers that are known, with their releases.
-    pub servers: Vec<(String, String)>,
 }
 
 /// A run under way.
@@ -48,7 +46,7 @@ struct Released {
     request: DrainRequest,
     status: DrainStatus,
     seconds: f64,
-    boards_before: BTreeMap<String, u64>,
+    boards_before: BTreeMap<ServerName, u64>,
     metrics_before: String,
 }
 
@@ -155,7 +153,7 @@ impl Run {
         };
         self.visitors.extend(again);
         let written = read_database(&self.stand.database, &self.load.user_prefix()).await?;
-        let left_on_sources = self.left_on_sources(&moves, &written).await?;
+        let left_on_sources = self.left_on_sources(&written).await?;
         let release = self.release_report().await?;
         let hold_ms = self.hold_ms().await?;
         let release_seconds = self.release.as_ref().map(|released| released.seconds);
@@ -168,7 +166,7 @@ impl Run {
         let refusals = records.iter().map(|record| record.refusals).sum();
         let scenario = if release.is_some() { "release" } else { "steady" };
         let mut report = Report::new(scenario, &verdict, self.load.report(came_back, refusals));
-        let times: Vec<_> = moves.iter().filter_map(|moved| moved.times(&self.clock)).collect();
+        let times: Vec<_> = moves.iter().filter_map(|moved| times_of(moved, &self.clock)).collect();
         let blackouts = measure_blackouts(&records, &times);
         report.blackout_ms = Quantiles::of(blackouts.felt);
         report.silence_ms = (!blackouts.silence.is_empty()).then(|| Quantiles::of(blackouts.silence));
@@ -182,36 +180,34 @@ impl Run {
     }
 
     /// Finds the boards that a source still owns: by the gateway, or by the fence in the database.
-    async fn left_on_sources(
-        &self,
-        moves: &[MoveView],
-        written: &Written,
-    ) -> Result<Vec<handover_protocol::id::BoardId>, RunError> {
+    async fn left_on_sources(&self, written: &Written) -> Result<Vec<BoardId>, RunError> {
         let (Some(released), Some(admin)) = (&self.release, &self.stand.admin) else {
             return Ok(Vec::new());
         };
         let sources: BTreeSet<String> = match &released.request.from {
             ServerSet::Servers(names) => names.iter().map(ToString::to_string).collect(),
             ServerSet::Release(release) => {
-                let known = self.stand.servers.iter().filter(|(_, of)| of == release.as_str());
-                let moved_from = moves.iter().filter_map(|moved| moved.from.clone());
-                known.map(|(server, _)| server.clone()).chain(moved_from).collect()
+                let servers = admin.servers().await?;
+                let of_release = servers.iter().filter(|server| server.release == *release);
+                of_release.map(|server| server.name.to_string()).collect()
             }
         };
         let open = admin.boards().await?;
-        let is_source = |server: &str| sources.contains(server);
-        let mut left: BTreeSet<_> = open
-            .iter()
-            .filter(|view| view.server.as_ref().is_some_and(|server| is_source(server.as_str())))
-            .map(|view| view.board.clone())
-            .collect();
+        let by_gateway = open.iter().filter(|view| {
+            let server = view.server.as_ref().map(ServerName::as_str);
+            server.is_some_and(|server| sources.contains(server))
+        });
+        // The fence of a board that is no longer open may be a source's: nobody writes it.
         let is_open: BTreeSet<_> = open.iter().map(|view| &view.board).collect();
-        for (board, owner) in &written.fences {
-            if is_open.contains(board) && is_source(owner) {
-                left.insert(board.clone());
-            }
-        }
-        Ok(left.into_iter().collect())
+        let by_fence = written
+            .fences
+            .iter()
+            .filter(|(board, server)| is_open.contains(board) && sources.contains(server));
+        let left: BTreeSet<_> = by_gateway
+            .map(|view| &view.board)
+            .chain(by_fence.map(|(board, _)| board))
+            .collect();
+        Ok(left.into_iter().cloned().collect())
     }
 
     async fn release_report(&self) -> Result<Option<ReleaseReport>, RunError> {
@@ -219,34 +215,22 @@ impl Run {
             return Ok(None);
         };
         let after = count_boards(admin).await?;
-        let before = &released.boards_before;
-        let known: BTreeMap<&str, &str> = self
-            .stand
-            .servers
-            .iter()
-            .map(|(name, of)| (name.as_str(), of.as_str()))
-            .collect();
-        let names: BTreeSet<&str> = known
-            .keys()
-            .copied()
-            .chain(before.keys().chain(after.keys()).map(String::as_str))
-            .collect();
-        let servers = names.into_iter().map(|server| ServerBoards {
-            server: server.to_owned(),
-            release: known.get(server).copied().unwrap_or_default().to_owned(),
-            before: before.get(server).copied().unwrap_or(0),
-            after: after.get(server).copied().unwrap_or(0),
+        let count = |of: &BTreeMap<ServerName, u64>, server: &ServerName| of.get(server).copied().unwrap_or(0);
+        let servers = admin.servers().await?.into_iter().map(|server| ServerBoards {
+            before: count(&released.boards_before, &server.name),
+            after: count(&after, &server.name),
+            server: server.name.to_string(),
+            release: server.release.to_string(),
         });
         let status = &released.status;
+        let failures = status.failures.iter();
         Ok(Some(ReleaseReport {
             mode: format!("{:?}", released.request.mode).to_lowercase(),
             state: format!("{:?}", status.state).to_lowercase(),
             boards_total: status.boards.total,
             boards_moved: status.boards.moved,
             boards_failed: status.boards.failed,
-            failures: status
-                .failures
-                .iter()
+            failures: failures
                 .map(|failure| (failure.reason.clone(), failure.count))
                 .collect(),
             fallen_back_sessions: status.fallen_back_sessions,
@@ -291,11 +275,7 @@ async fn visit(stand: &Stand, load: &Load, clock: Clock, visit: Visit) -> Result
     Ok(crowd.leave().await)
 }
 
-fn evidence(
-    testimonies: Vec<Testimony>,
-    written: Written,
-    left_on_sources: Vec<handover_protocol::id::BoardId>,
-) -> Evidence {
+fn evidence(testimonies: Vec<Testimony>, written: Written, left_on_sources: Vec<BoardId>) -> Evidence {
     Evidence {
         testimonies,
         stored: written.stored,
@@ -309,11 +289,11 @@ fn latencies(records: &[Record]) -> impl Iterator<Item = u64> + '_ {
     changes.filter_map(|change| change.latency()).map(u64::from)
 }
 
-async fn count_boards(admin: &AdminClient) -> Result<BTreeMap<String, u64>, AdminError> {
+async fn count_boards(admin: &AdminClient) -> Result<BTreeMap<ServerName, u64>, AdminError> {
     let mut counts = BTreeMap::new();
     for view in admin.boards().await? {
         if let Some(server) = view.server {
-            *counts.entry(server.to_string()).or_default() += 1;
+            *counts.entry(server).or_default() += 1;
         }
     }
     Ok(counts)
