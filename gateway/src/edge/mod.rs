@@ -25,6 +25,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use handover_protocol::BoardId;
 use http::header::{CONNECTION, HeaderValue};
@@ -33,6 +34,7 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug_span};
@@ -44,6 +46,7 @@ use crate::board::{Boards, Entrant, EntryError, Pass, Purpose};
 use crate::config::{Config, Route};
 use crate::telemetry::Metrics;
 use crate::telemetry::label::Limit;
+use crate::upstream::Pool;
 
 pub use listener::{BindError, Listeners};
 pub use problem::{Problem, ProblemType};
@@ -53,6 +56,7 @@ pub struct Edge {
     config: Arc<Config>,
     boards: Arc<Boards>,
     metrics: Arc<Metrics>,
+    pool: Arc<Pool>,
     /// Connections that there may be, sessions included.
     connections: Arc<Semaphore>,
     sessions: Arc<Semaphore>,
@@ -78,6 +82,7 @@ impl Edge {
             config,
             boards,
             metrics,
+            pool: Pool::new(),
             shutdown,
             tasks: TaskTracker::new(),
         })
@@ -89,11 +94,22 @@ impl Edge {
     pub async fn run(self: &Arc<Self>, listeners: Listeners) {
         let take = |stream, peer, seat| self.take(stream, peer, seat);
         let connections = Arc::clone(&self.connections);
-        listeners
-            .accept(connections, &self.metrics, self.shutdown.clone(), take)
-            .await;
+        let accepting = listeners.accept(connections, &self.metrics, self.shutdown.clone(), take);
+        tokio::select! {
+            () = accepting => {}
+            () = self.sweep() => {}
+        }
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// Closes connections to servers that nobody has used for a while; never ends.
+    async fn sweep(&self) {
+        let mut ticks = interval(SWEEP_INTERVAL);
+        loop {
+            ticks.tick().await;
+            self.pool.sweep();
+        }
     }
 
     fn take(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, seat: OwnedSemaphorePermit) {
@@ -221,6 +237,9 @@ fn entry_refusal(error: &EntryError) -> Refusal {
     };
     Refusal::new(Cause::Unavailable, problem)
 }
+
+/// An unused connection to a server is closed within this, beyond its own time.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests;

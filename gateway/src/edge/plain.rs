@@ -1,7 +1,6 @@
 //! Plain HTTP/1.1 of a route: passed on to the board's owner, both bodies streamed.
 //!
-//! Each request gets a connection of its own. A pooled one may have been closed by the server just when the request is
-//! written, and then nobody knows whether it was carried out; most requests must not be sent twice.
+//! [`Pool`](crate::upstream::Pool) knows which requests may go over a connection that has been used before.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +21,7 @@ use super::headers::{clean_request, clean_response};
 use super::problem::{Problem, ProblemType};
 use crate::board::Purpose;
 use crate::telemetry::label::Limit;
-use crate::upstream::{ConnectError, ExchangeError, ServerBody, connect, exchange, introduce};
+use crate::upstream::{ConnectError, ExchangeError, PoolError, ServerBody, introduce, request_body};
 
 /// Answers a plain request.
 pub(super) async fn forward(edge: &Edge, peer: std::net::IpAddr, parts: Parts, body: Incoming, tally: Tally) -> Answer {
@@ -54,15 +53,16 @@ async fn attempt(
         body,
         progress: progress.clone(),
     };
-    let stream = connect(url, Instant::now() + route.dial_timeout)
-        .await
-        .map_err(|error| connect_refusal(edge, &error))?;
+    let request = Request::from_parts(parts, request_body(upload));
     // Cancel-safe: whichever loses, the connection to the server is closed with it.
     let outcome = tokio::select! {
-        outcome = exchange(stream, Request::from_parts(parts, upload)) => outcome.map_err(ExchangeError::Broken),
-        () = progress.stalled(ANSWER_TIMEOUT) => Err(ExchangeError::Timeout),
+        outcome = edge.pool.exchange(url, request, Instant::now() + route.dial_timeout) => outcome,
+        () = progress.stalled(ANSWER_TIMEOUT) => Err(ExchangeError::Timeout.into()),
     };
-    let (mut response, connection) = outcome.map_err(|error| exchange_refusal(&error))?;
+    let mut response = outcome.map_err(|error| match error {
+        PoolError::Connect(error) => connect_refusal(edge, &error),
+        PoolError::Exchange(error) => exchange_refusal(&error),
+    })?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let problem = Problem::new(ProblemType::BadAnswer, "it switched protocols and was not asked to");
         return Err(Refusal::new(Cause::BadAnswer, problem));
@@ -70,7 +70,7 @@ async fn attempt(
     clean_response(response.headers_mut());
     *response.version_mut() = Version::HTTP_11;
     let hold = Hold::new(pass, route.cut_streams);
-    Ok((response.map(|body| ServerBody::new(body, connection)), hold))
+    Ok((response, hold))
 }
 
 /// Says whose fault a missing connection is.

@@ -1,16 +1,16 @@
-//! One HTTP/1.1 connection to a board server, and the body that keeps it going.
+//! One HTTP/1.1 connection to a board server.
 
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
@@ -60,22 +60,57 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(READ_BYTES_MAX)
-        .max_headers(HEADER_COUNT_MAX)
-        .handshake(TokioIo::new(stream))
-        .await?;
-    let mut connection = Connection {
-        driver: Some(Box::pin(connection.with_upgrades())),
-    };
-    let mut answer = pin!(sender.send_request(request));
-    let head = std::future::poll_fn(|context| {
-        // Without the connection being driven nothing is sent or read. Where it ends, the answer tells how.
-        let _ = connection.poll_drive(context);
-        answer.as_mut().poll(context)
-    });
-    let response = head.await?;
-    Ok((response, connection))
+    let mut link = Link::over(stream).await?;
+    let response = link.send(request).await?;
+    Ok((response, link.connection))
+}
+
+/// An HTTP connection that can carry requests, one after the other.
+pub(super) struct Link<B> {
+    sender: SendRequest<B>,
+    connection: Connection,
+}
+
+impl<B> Link<B>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    /// Speaks HTTP over a TCP connection; nothing is sent yet.
+    pub(super) async fn over(stream: TcpStream) -> Result<Self, hyper::Error> {
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(READ_BYTES_MAX)
+            .max_headers(HEADER_COUNT_MAX)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        let connection = Connection {
+            driver: Some(Box::pin(connection.with_upgrades())),
+        };
+        Ok(Self { sender, connection })
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    pub(super) async fn send(&mut self, request: Request<B>) -> Result<Response<Incoming>, hyper::Error> {
+        let connection = &mut self.connection;
+        let mut answer = pin!(self.sender.send_request(request));
+        std::future::poll_fn(|context| {
+            // Without the connection being driven nothing is sent or read. Where it ends, the answer tells how.
+            let _ = connection.poll_drive(context);
+            answer.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// Reads whether another request can be sent, as far as the kernel has heard of the other side.
+    pub(super) fn is_ready(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        self.connection.poll_drive(&mut context).is_pending() && self.sender.is_ready()
+    }
+
+    pub(super) fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
 }
 
 /// The half of an HTTP connection that moves bytes; it stands still unless it is driven, and closes on drop.
@@ -94,57 +129,18 @@ impl Connection {
         let parts = upgrade
             .await?
             .downcast::<TokioIo<TcpStream>>()
-            .expect("`exchange` made the connection over this very type");
+            .expect("`Link` speaks HTTP over this very type");
         Ok((parts.io.into_inner(), parts.read_buf))
     }
 
-    fn poll_drive(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    /// Moves bytes; ready once the connection has ended.
+    pub(super) fn poll_drive(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if let Some(driver) = &mut self.driver {
             // An error reaches whoever waits for the answer or its body.
             let _ = ready!(driver.as_mut().poll(context));
             self.driver = None;
         }
         Poll::Ready(())
-    }
-}
-
-/// A server's answer, streamed; the connection goes on as long as somebody reads.
-pub struct ServerBody {
-    body: Incoming,
-    connection: Connection,
-}
-
-impl ServerBody {
-    /// Joins a body and the connection that it comes from.
-    pub fn new(body: Incoming, connection: Connection) -> Self {
-        Self { body, connection }
-    }
-}
-
-impl Body for ServerBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let _ = self.connection.poll_drive(context);
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl std::fmt::Debug for ServerBody {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "ServerBody({:?})", self.body.size_hint())
     }
 }
 

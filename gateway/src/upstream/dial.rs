@@ -13,8 +13,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::agreement::{Agreement, AgreementFault};
-use super::connection::{ConnectError, ExchangeError, ServerBody, connect, exchange};
+use super::connection::{ConnectError, ExchangeError, connect, exchange};
 use super::handshake::{Asking, Handshake, Offer};
+use super::pool::ServerBody;
 use super::terms::Terms;
 use crate::config::ServerUrl;
 

@@ -10,11 +10,12 @@ mod dial;
 mod extension;
 mod handshake;
 mod poll;
+mod pool;
 mod server;
 mod terms;
 
 pub use agreement::{Agreement, AgreementFault, Disagreement};
-pub use connection::{ConnectError, Connection, ExchangeError, ServerBody, connect, exchange, tune};
+pub use connection::{ConnectError, Connection, ExchangeError, connect, exchange, tune};
 pub use control::{BoardListing, ControlClient, ControlHttp};
 pub use control_error::{ControlError, Nonsense};
 pub(crate) use dial::tokens_of;
@@ -22,5 +23,6 @@ pub use dial::{DialDeadlines, DialError, DialIds, Dialled, UpgradeFault, dial, i
 pub use extension::{Deflate, Extension, ExtensionFault, Window};
 pub use handshake::{Asking, Handshake, Offer, clean_extension_offer};
 pub use poll::poll_servers;
+pub use pool::{Pool, PoolError, RequestBody, ServerBody, request_body};
 pub use server::{HeardListing, Server, ServerStatus, Servers};
 pub use terms::{Terms, TermsFault, TermsMode};

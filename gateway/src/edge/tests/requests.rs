@@ -3,26 +3,29 @@
 use std::time::Duration;
 
 use super::gateway::{Gateway, eventually};
-use super::servers::Scripted;
+use super::servers::{Line, Scripted};
 
 const GET: &str = "GET /b/7/state?x=1 HTTP/1.1\r\nHost: h\r\n\r\n";
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[tokio::test]
 async fn requests_of_a_connection_go_to_their_boards_owner_one_by_one() {
     let server = Scripted::start().await;
     let gateway = Gateway::start(server.address, "").await;
     let mut client = gateway.client().await;
+    let mut line = None;
     for number in 1..=2 {
         client.say(GET).await;
-        let mut line = server.next().await;
-        let head = line.head().await;
+        // The second goes over the connection of the first.
+        let mut used = match line.take() {
+            Some(line) => line,
+            None => server.next().await,
+        };
+        let head = used.head().await;
         assert!(head.starts_with("GET /b/7/state?x=1 HTTP/1.1\r\n"), "{head}");
-        assert!(
-            head.contains("handover-board: 7\r\n") && head.contains("handover-generation: 1\r\n"),
-            "{head}"
-        );
-        assert!(!head.contains("handover-session"), "{head}");
-        line.say(format!(
+        let is_told = head.contains("handover-board: 7\r\n") && head.contains("handover-generation: 1\r\n");
+        assert!(is_told && !head.contains("handover-session"), "{head}");
+        used.say(format!(
             "HTTP/1.1 200 OK\r\nHandover-Mode: x\r\nContent-Length: 1\r\n\r\n{number}"
         ))
         .await;
@@ -32,9 +35,76 @@ async fn requests_of_a_connection_go_to_their_boards_owner_one_by_one() {
             "{head}"
         );
         assert_eq!(client.hear(&number.to_string()).await, number.to_string());
+        line = Some(used);
     }
     gateway.shows("handover_requests_total{outcome=\"answered\"} 2").await;
     assert_eq!(gateway.board("7").in_flight().requests, 0);
+}
+
+/// Has one request answered and returns the connection that it went over, idle now.
+async fn used_connection(gateway: &Gateway, server: &Scripted) -> Line {
+    let mut client = gateway.client().await;
+    client.say(GET).await;
+    let mut line = server.next().await;
+    line.head().await;
+    line.say(OK).await;
+    client.hear("ok").await;
+    gateway.shows("handover_requests_total{outcome=\"answered\"} 1").await;
+    line
+}
+
+#[tokio::test]
+async fn a_connection_that_its_server_has_closed_is_not_used_again() {
+    let server = Scripted::start().await;
+    let gateway = Gateway::start(server.address, "").await;
+    drop(used_connection(&gateway, &server).await);
+    let mut client = gateway.client().await;
+    client.say(GET).await;
+    let mut line = server.next().await;
+    line.head().await;
+    line.say(OK).await;
+    client.hear("ok").await;
+}
+
+#[tokio::test]
+async fn a_request_that_a_used_connection_swallowed_is_sent_over_a_new_one() {
+    let server = Scripted::start().await;
+    let gateway = Gateway::start(server.address, "").await;
+    let mut used = used_connection(&gateway, &server).await;
+    let mut client = gateway.client().await;
+    client.say(GET).await;
+    // The server had made up its mind to close it when the request came.
+    used.head().await;
+    drop(used);
+    let mut line = server.next().await;
+    assert!(line.head().await.starts_with("GET /b/7/state?x=1 HTTP/1.1\r\n"));
+    line.say(OK).await;
+    client.hear("ok").await;
+    gateway.shows("handover_requests_total{outcome=\"answered\"} 2").await;
+}
+
+#[tokio::test]
+async fn a_request_that_must_not_be_sent_twice_gets_a_new_connection_and_one_try() {
+    let server = Scripted::start().await;
+    let gateway = Gateway::start(server.address, "").await;
+    let mut used = used_connection(&gateway, &server).await;
+    for request in [
+        "POST /b/7/x HTTP/1.1\r\nHost: h\r\n\r\n",
+        "DELETE /b/7/x HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET /b/7/x HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx",
+    ] {
+        let mut client = gateway.client().await;
+        client.say(request).await;
+        let mut line = server.next().await;
+        line.head().await;
+        drop(line);
+        assert!(client.head().await.starts_with("HTTP/1.1 502 "), "{request}");
+    }
+    let mut client = gateway.client().await;
+    client.say(GET).await;
+    used.head().await;
+    used.say(OK).await;
+    client.hear("ok").await;
 }
 
 #[tokio::test]
@@ -128,7 +198,6 @@ async fn a_request_waits_while_its_board_is_parked_and_may_finish_when_it_is_par
         .await
         .unwrap();
     gateway.board("7").unpark();
-    let mut line = server.next().await;
     line.head().await;
     line.say("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo").await;
     waiting.hear("two").await;
