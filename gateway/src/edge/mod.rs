@@ -16,6 +16,7 @@ mod handshake;
 mod head_guard;
 mod headers;
 mod listener;
+mod open_files;
 mod plain;
 mod problem;
 mod request;
@@ -49,6 +50,7 @@ use crate::telemetry::label::Limit;
 use crate::upstream::Pool;
 
 pub use listener::{BindError, Listeners};
+pub use open_files::raise_open_files;
 pub use problem::{Problem, ProblemType};
 
 /// What every client connection shares.
@@ -76,7 +78,7 @@ impl Edge {
     ) -> Arc<Self> {
         let seats = |count: usize| Semaphore::new(count.min(Semaphore::MAX_PERMITS));
         Arc::new(Self {
-            connections: Arc::new(seats(config.limits.connections_max)),
+            connections: Arc::new(seats(open_files::connections_that_fit(config.limits.connections_max))),
             sessions: Arc::new(seats(config.limits.sessions_max)),
             waiting: seats(config.limits.parked_max),
             config,
