@@ -25,7 +25,7 @@ use crate::board::{Boards, Placer};
 use crate::cli::ServeArgs;
 use crate::config::Config;
 use crate::drain::{Drains, Fleet};
-use crate::edge::{Edge, Listeners};
+use crate::edge::{Edge, Listeners, raise_open_files};
 use crate::fleet::GatewayFleet;
 use crate::mover::Mover;
 use crate::registry::{EmbeddedRegistry, ObservedRegistry, Registry};
@@ -48,6 +48,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     for warning in warnings {
         warn!(file = %args.config.display(), "{warning}");
     }
+    raise_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

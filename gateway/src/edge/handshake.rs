@@ -120,6 +120,10 @@ async fn attempt(edge: &Edge, client: &Client, mut parts: Parts, upgrade: OnUpgr
             debug!("the board was parked behind the dial");
             continue;
         };
+        // Looked at behind the admission: whoever is admitted before the shutdown is told of it with the other sessions.
+        if edge.shutdown.is_cancelled() {
+            return Err(super::shutting_down());
+        }
         session::start(Setup {
             admission,
             route,

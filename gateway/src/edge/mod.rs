@@ -220,12 +220,14 @@ impl Edge {
         // Cancel-safe: nobody is on the board before there is a pass.
         tokio::select! {
             entry = entering => entry.map_err(|error| entry_refusal(&error)),
-            () = self.shutdown.cancelled() => {
-                let problem = Problem::new(ProblemType::Overloaded, "it is shutting down");
-                Err(Refusal::new(Cause::Unavailable, problem))
-            }
+            () = self.shutdown.cancelled() => Err(shutting_down()),
         }
     }
+}
+
+fn shutting_down() -> Refusal {
+    let problem = Problem::new(ProblemType::Overloaded, "it is shutting down");
+    Refusal::new(Cause::Unavailable, problem)
 }
 
 /// Tells a client why it cannot come in; which server is meant is nobody's business.

@@ -31,7 +31,10 @@ pub(super) fn connections_that_fit(connections_max: usize) -> usize {
     if fit >= connections_max {
         return connections_max;
     }
-    warn!(files, connections_max, fit, "too few open files for [limits] connections_max; raise LimitNOFILE (ulimit -n)");
+    warn!(
+        files,
+        connections_max, fit, "too few open files for [limits] connections_max; raise LimitNOFILE (ulimit -n)"
+    );
     fit
 }
 

@@ -455,3 +455,21 @@ async fn a_page_of_another_origin_opens_nothing() {
         assert!(client.head().await.starts_with("HTTP/1.1 101 "), "{lines}");
     }
 }
+
+#[tokio::test]
+async fn a_handshake_that_succeeds_behind_the_shutdown_opens_no_session() {
+    let server = Scripted::start().await;
+    let gateway = Gateway::start(server.address, "").await;
+    let mut client = gateway.client().await;
+    client.say(HANDSHAKE).await;
+    let mut line = server.next().await;
+    line.head().await;
+    let board = gateway.board("7");
+    let stopping = tokio::spawn(gateway.stop());
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    line.say(SWITCHING).await;
+    assert!(client.rest().await.starts_with("HTTP/1.1 503 "));
+    line.is_left().await;
+    stopping.await.unwrap();
+    assert!(board.sessions().is_empty());
+}
