@@ -10,6 +10,7 @@ pub mod frame;
 pub mod generation;
 pub mod id;
 pub mod machine;
+pub mod openapi;
 pub mod placement;
 
 pub use generation::{Attempt, Generation, Revision};

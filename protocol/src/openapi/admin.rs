@@ -1,0 +1,126 @@
+//! The admin API as OpenAPI.
+
+use utoipa::openapi::path::HttpMethod::{Get, Post};
+use utoipa::openapi::{OpenApi, Required};
+
+use super::call::{Call, Document};
+use crate::admin::ProblemType::{
+    self, BadJson, BoardNotMovable, BodyTooLarge, DrainConflict, DrainExists, ForbiddenHost, ForbiddenOrigin, Internal,
+    InvalidField, RegistryUnavailable, ShuttingDown, TargetNotReady, UnknownBoard, UnknownDrain, UnsupportedMediaType,
+};
+use crate::admin::{
+    BoardList, BoardView, DrainList, DrainRequest, DrainStatus, MoveList, MoveReport, MoveRequest, Problem, ServerList,
+};
+use crate::id::{BoardId, DrainId, ServerName};
+
+/// Describes what the gateway answers at its admin listener.
+pub fn admin() -> OpenApi {
+    let mut document = Document::default();
+    describe_drains(&mut document);
+    describe_boards(&mut document);
+    document.call(Get, "/v1/moves", "listMoves", "The moves that ended of late.", |call| {
+        refused(call.answer::<MoveList>(200, "By their end, the latest last."), []).end()
+    });
+    document.call(Get, "/v1/servers", "listServers", "Every configured server.", |call| {
+        refused(call.answer::<ServerList>(200, "In the order of the configuration."), []).end()
+    });
+    document.finish(
+        "Handover admin API",
+        "Drains, boards and moves. Later versions add fields and change none. It answers on the loopback interface.",
+    )
+}
+
+fn describe_drains(document: &mut Document) {
+    document.call(
+        Post,
+        "/v1/drains",
+        "startDrain",
+        "Move every board off some servers.",
+        |call| {
+            let call = call.body::<DrainRequest>();
+            let call = call.answer_with_location::<DrainStatus>(202, "The drain runs, or ran already.");
+            let kinds = [
+                BadJson,
+                BodyTooLarge,
+                UnsupportedMediaType,
+                DrainExists,
+                DrainConflict,
+                TargetNotReady,
+                RegistryUnavailable,
+                ShuttingDown,
+                Internal,
+            ];
+            refused(call, kinds).end()
+        },
+    );
+    document.call(
+        Get,
+        "/v1/drains",
+        "listDrains",
+        "Every drain that the gateway remembers.",
+        |call| refused(call.answer::<DrainList>(200, "By id."), []).end(),
+    );
+    document.call(Get, "/v1/drains/{id}", "viewDrain", "How far a drain is.", |call| {
+        let call = call
+            .segment::<DrainId>("id", "The drain.")
+            .answer::<DrainStatus>(200, "The drain as it is now.");
+        refused(call, [UnknownDrain]).end()
+    });
+    document.call(
+        Post,
+        "/v1/drains/{id}/abort",
+        "abortDrain",
+        "Begin no more moves, and undo those that have not committed.",
+        |call| {
+            let call = call
+                .segment::<DrainId>("id", "The drain.")
+                .answer::<DrainStatus>(202, "The drain is being aborted, or had ended.");
+            refused(call, [UnknownDrain]).end()
+        },
+    );
+}
+
+fn describe_boards(document: &mut Document) {
+    document.call(Get, "/v1/boards", "listBoards", "Open boards.", |call| {
+        let call = call
+            .query::<ServerName>("server", "Only those that this server owns.", Required::False)
+            .answer::<BoardList>(200, "By board id.");
+        refused(call, []).end()
+    });
+    document.call(Get, "/v1/boards/{id}", "viewBoard", "One board.", |call| {
+        let call = board(call).answer::<BoardView>(200, "The board as it is now.");
+        refused(call, [UnknownBoard, RegistryUnavailable, Internal]).end()
+    });
+    document.call(
+        Post,
+        "/v1/boards/{id}/move",
+        "moveBoard",
+        "Move one board, and wait until it is over.",
+        |call| {
+            let call = board(call).body::<MoveRequest>();
+            let call = call.answer::<MoveReport>(200, "How it ended; `result` is `moved` or says why not.");
+            let kinds = [
+                BadJson,
+                BodyTooLarge,
+                UnsupportedMediaType,
+                UnknownBoard,
+                BoardNotMovable,
+                DrainConflict,
+                TargetNotReady,
+                RegistryUnavailable,
+                Internal,
+            ];
+            refused(call, kinds).end()
+        },
+    );
+}
+
+fn board(call: Call<'_>) -> Call<'_> {
+    call.segment::<BoardId>("id", "The board's id, percent-encoded as one segment.")
+}
+
+/// Adds the refusals of one call to those that every call knows.
+fn refused<const N: usize>(call: Call<'_>, kinds: [ProblemType; N]) -> Call<'_> {
+    let kinds = [InvalidField, ForbiddenHost, ForbiddenOrigin].into_iter().chain(kinds);
+    call.refusals::<Problem, _>(kinds.map(|kind| (kind.status(), kind)))
+}
