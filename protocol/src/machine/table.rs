@@ -5,21 +5,22 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+/// One value for each question, and the answer that is got there.
+pub(super) type Case = (Vec<&'static str>, String);
+
+/// A condition, and the answer that is got where it holds.
+pub(super) type Rule = (String, String);
+
 /// Tells cases with different answers apart by as few facts as it takes.
 ///
-/// A case is one value of each question in `facts`, and the answer it gets. Returns conditions with their answers.
-pub(super) fn rules(facts: &[&[&str]], cases: &[(Vec<&'static str>, String)]) -> Vec<(String, String)> {
+/// `facts` lists each question's values.
+pub(super) fn rules(facts: &[&[&str]], cases: &[Case]) -> Vec<Rule> {
     let mut rules = Vec::new();
     split(facts, cases, &mut Vec::new(), &mut rules);
     rules
 }
 
-fn split(
-    facts: &[&[&str]],
-    cases: &[(Vec<&'static str>, String)],
-    known: &mut Vec<String>,
-    rules: &mut Vec<(String, String)>,
-) {
+fn split(facts: &[&[&str]], cases: &[Case], known: &mut Vec<String>, rules: &mut Vec<Rule>) {
     let answers: BTreeSet<_> = cases.iter().map(|(_, answer)| answer).collect();
     let Some(first) = answers.first() else { return };
     if answers.len() == 1 {
@@ -40,7 +41,7 @@ fn split(
         .expect("cases that differ have facts");
     assert_ne!(open(question), usize::MAX, "nothing tells these apart: {cases:?}");
     // Values that lead to the same answers share a rule.
-    let mut groups: Vec<(Vec<&str>, Vec<(Vec<&'static str>, String)>)> = Vec::new();
+    let mut groups: Vec<(Vec<&str>, Vec<Case>)> = Vec::new();
     for value in facts[question] {
         let of_value: Vec<_> = cases
             .iter()
@@ -50,9 +51,7 @@ fn split(
         if of_value.is_empty() {
             continue;
         }
-        let only = |cases: &[(Vec<&str>, String)]| -> BTreeSet<String> {
-            cases.iter().map(|(_, answer)| answer.clone()).collect()
-        };
+        let only = |cases: &[Case]| -> BTreeSet<String> { cases.iter().map(|(_, answer)| answer.clone()).collect() };
         let alike = groups
             .iter_mut()
             .find(|(_, others)| only(others).len() == 1 && only(others) == only(&of_value));
@@ -72,8 +71,8 @@ fn split(
 }
 
 /// Writes the lines of one phase: events that get the same answers share a line, and those that do nothing come last.
-pub(super) fn lines(phase: &str, events: Vec<(String, Vec<(String, String)>)>) -> String {
-    let mut groups: Vec<(Vec<String>, Vec<(String, String)>)> = Vec::new();
+pub(super) fn lines(phase: &str, events: Vec<(String, Vec<Rule>)>) -> String {
+    let mut groups: Vec<(Vec<String>, Vec<Rule>)> = Vec::new();
     for (event, rules) in events {
         match groups.iter_mut().find(|(_, others)| *others == rules) {
             Some((names, _)) => names.push(event),

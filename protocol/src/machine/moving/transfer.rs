@@ -1,5 +1,10 @@
 //! The commit and what follows: from here there is only forward, and an outcome that is not known is read back.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what no arm names came late: `ignore` names every event, and moving.table.md lists every pair"
+)]
+
 use super::event::ignore;
 use super::{Command, Crossing, Event, Move, Phase, Reason, Transfer, Users};
 

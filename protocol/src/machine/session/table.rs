@@ -67,11 +67,10 @@ fn answer(state: &Session, event: Event) -> String {
 }
 
 fn name(event: Event) -> String {
-    match event {
-        Event::Switch { held: true } => "Switch (messages wait)".to_owned(),
-        Event::Switch { held: false } => "Switch (none wait)".to_owned(),
-        named => format!("{named:?}"),
+    if let Event::Switch { held } = event {
+        return format!("Switch ({} wait)", if held { "messages" } else { "none" });
     }
+    format!("{event:?}")
 }
 
 #[test]
