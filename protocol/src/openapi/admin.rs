@@ -6,7 +6,8 @@ use utoipa::openapi::{OpenApi, Required};
 use super::call::{Call, Document};
 use crate::admin::ProblemType::{
     self, BadJson, BoardNotMovable, BodyTooLarge, DrainConflict, DrainExists, ForbiddenHost, ForbiddenOrigin, Internal,
-    InvalidField, RegistryUnavailable, ShuttingDown, TargetNotReady, UnknownBoard, UnknownDrain, UnsupportedMediaType,
+    InvalidField, RegistryUnavailable, ShuttingDown, Starting, TargetNotReady, UnknownBoard, UnknownDrain,
+    UnsupportedMediaType,
 };
 use crate::admin::{
     BoardList, BoardView, DrainList, DrainRequest, DrainStatus, MoveList, MoveReport, MoveRequest, Problem, ServerList,
@@ -121,6 +122,8 @@ fn board(call: Call<'_>) -> Call<'_> {
 
 /// Adds the refusals of one call to those that every call knows.
 fn refused<const N: usize>(call: Call<'_>, kinds: [ProblemType; N]) -> Call<'_> {
-    let kinds = [InvalidField, ForbiddenHost, ForbiddenOrigin].into_iter().chain(kinds);
+    let kinds = [InvalidField, ForbiddenHost, ForbiddenOrigin, Starting]
+        .into_iter()
+        .chain(kinds);
     call.refusals::<Problem, _>(kinds.map(|kind| (kind.status(), kind)))
 }

@@ -48,6 +48,12 @@ mod tests {
     }
 
     #[test]
+    fn the_documents_in_the_tree_are_those_of_the_code() {
+        check_kept("contract.json", &super::contract());
+        check_kept("admin.json", &super::admin());
+    }
+
+    #[test]
     fn every_reference_is_defined_and_every_definition_used() {
         for document in [super::contract(), super::admin()] {
             let json = serde_json::to_value(&document).unwrap();
