@@ -4,8 +4,10 @@
 //! to a target.
 
 mod attach;
+mod carry;
 mod handle;
 mod order;
+mod progress;
 mod task;
 mod timing;
 

@@ -1,0 +1,142 @@
+//! What the bytes that moved amount to: the events that sockets bring to the session machine.
+
+use std::task::Context;
+
+use handover_protocol::close::CloseCode;
+use handover_protocol::frame::encode_pong;
+use handover_protocol::machine::session::{Event, Phase};
+use tokio::net::TcpStream;
+use tracing::debug;
+
+use super::task::Task;
+use crate::relay::Fault;
+use crate::telemetry::label::Side;
+
+impl Task {
+    /// Says what the bytes that moved amount to in this phase.
+    pub(super) fn amount_to(&mut self, context: &mut Context<'_>) -> Option<Event> {
+        match self.machine.phase() {
+            Phase::Relaying => self.ends(),
+            Phase::Telling if self.up.has_seen_close() => Some(Event::ClientClose),
+            Phase::Telling => self.ends(),
+            Phase::Stopping if self.up.is_at_boundary() => Some(Event::Boundary),
+            Phase::Stopping => self.ends(),
+            Phase::Held | Phase::Drained | Phase::Detached | Phase::Attaching | Phase::Attached => {
+                self.answer_pings(context);
+                self.note_source();
+                self.ends()
+            }
+            Phase::Draining if self.machine.is_client_gone() => Some(Event::DrainReached),
+            Phase::Draining => self.drain_progress(context),
+            Phase::Confirming => {
+                self.note_source();
+                let nonce = self.moving.as_ref().and_then(|moving| moving.nonce)?;
+                if self.down.take_pong(&self.limits, &nonce) {
+                    return Some(Event::Pong);
+                }
+                self.ends()
+            }
+            Phase::Closing => {
+                self.note_source();
+                if self.down.has_seen_close() && !self.machine.is_source_gone() {
+                    return Some(Event::SourceEof);
+                }
+                self.ends()
+            }
+            Phase::Leaving if self.up.has_seen_close() && !self.down.is_saying() => Some(Event::ClientClose),
+            Phase::Leaving => self.ends(),
+            Phase::Finishing if self.upstream.is_none() || self.down.is_over() => Some(Event::SourceEof),
+            Phase::Finishing | Phase::Ended => None,
+        }
+    }
+
+    /// Tells the machine once of each stream that has ended.
+    fn ends(&mut self) -> Option<Event> {
+        if self.up.is_over() && !self.machine.is_client_gone() {
+            return Some(Event::ClientEof);
+        }
+        if self.down.is_over() && self.upstream.is_some() && !self.machine.is_source_gone() {
+            return Some(Event::SourceEof);
+        }
+        None
+    }
+
+    fn drain_progress(&mut self, context: &Context<'_>) -> Option<Event> {
+        let moving = self.moving.as_mut()?;
+        if self.down.messages_arrived() >= moving.sent && self.down.has_arrived_at_boundary() {
+            return Some(Event::DrainReached);
+        }
+        let heard = self.down.bytes_passed() + self.down.messages_arrived();
+        if heard != moving.heard {
+            moving.heard = heard;
+            self.set_timer();
+            // A timer is heard of once it has been polled.
+            context.waker().wake_by_ref();
+        }
+        self.ends()
+    }
+
+    fn answer_pings(&mut self, context: &mut Context<'_>) {
+        let pings = self.up.take_pings(&self.limits);
+        if pings.is_empty() {
+            return;
+        }
+        for payload in pings {
+            let mut pong = Vec::new();
+            encode_pong(&payload, None, &mut pong);
+            self.down.say(&pong);
+        }
+        // Written now if the socket takes it; else the socket wakes the task.
+        if self
+            .down
+            .pump(context, &self.limits, None::<&mut TcpStream>, Some(&mut self.client))
+            .is_err()
+        {
+            debug!("the client went while it was held");
+        }
+    }
+
+    fn note_source(&mut self) {
+        let heard = self.down.messages_arrived();
+        if let Some(moving) = &mut self.moving
+            && moving.heard != heard
+        {
+            moving.heard = heard;
+            self.handle.set_heard_source();
+        }
+    }
+
+    pub(super) fn fault(&mut self, fault: Fault, reader: Side) -> Option<Event> {
+        match fault {
+            Fault::Violation(violation) => {
+                debug!(?violation, side = ?reader, "a peer broke the protocol");
+                self.metrics.protocol_violations.of(reader).inc();
+                self.violation = Some(match reader {
+                    Side::Client => violation.close_code(),
+                    Side::Server => CloseCode::INTERNAL_ERROR,
+                });
+                Some(Event::Violation)
+            }
+            Fault::Read(error) => {
+                debug!(%error, side = ?reader, "a connection failed");
+                None
+            }
+            Fault::Write(error) => {
+                debug!(%error, from = ?reader, "a connection takes nothing more");
+                match (reader, self.machine.phase()) {
+                    // The client is gone, whatever it has said before.
+                    (Side::Server, _) => {
+                        self.down.give_up();
+                        (!self.machine.is_client_gone()).then_some(Event::ClientEof)
+                    }
+                    // What waits in a hold is the target's to take.
+                    (Side::Client, Phase::Relaying | Phase::Telling | Phase::Leaving | Phase::Finishing) => {
+                        self.up.give_up();
+                        (!self.machine.is_source_gone()).then_some(Event::SourceEof)
+                    }
+                    (Side::Client, _) => (!self.machine.is_source_gone()).then_some(Event::SourceEof),
+                }
+            }
+        }
+    }
+}
