@@ -105,10 +105,13 @@ pub(super) struct Moving {
         handover_protocol::Generation,
         handover_protocol::ServerName,
     )>,
-    pub(super) attaching: Option<Pin<Box<dyn Future<Output = Result<Attached, Fallback>> + Send>>>,
+    pub(super) attaching: Option<Attaching>,
     pub(super) fallback: Option<Fallback>,
     pub(super) crossed: bool,
 }
+
+/// A dialogue with a target that is under way.
+type Attaching = Pin<Box<dyn Future<Output = Result<Attached, Fallback>> + Send>>;
 
 enum Step {
     Order(Order),
@@ -247,10 +250,10 @@ impl Task {
         let up = self
             .up
             .pump(context, &limits, Some(&mut self.client), self.upstream.as_mut());
-        if let Err(fault) = up {
-            if let Some(event) = self.fault(fault, Side::Client) {
-                return Some(event);
-            }
+        if let Err(fault) = up
+            && let Some(event) = self.fault(fault, Side::Client)
+        {
+            return Some(event);
         }
         // A client that has its end of stream takes nothing more; what a held session's source still says only counts.
         let client = (!self.down.is_finished()).then_some(&mut self.client);
