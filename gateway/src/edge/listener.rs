@@ -8,9 +8,9 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::telemetry::Metrics;
 use crate::telemetry::label::Limit;
@@ -68,8 +68,9 @@ async fn accept_on(
     take: &impl Fn(TcpStream, SocketAddr, OwnedSemaphorePermit),
 ) {
     let mut pause = PAUSE_MIN;
+    let mut complaint = Complaint::default();
     loop {
-        let Some(seat) = seat(seats, metrics).await else {
+        let Some(seat) = seat(seats, metrics, &mut complaint).await else {
             return;
         };
         match listener.accept().await {
@@ -84,7 +85,9 @@ async fn accept_on(
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 // The connection stays in the backlog, so trying again at once would spin (EMFILE, ENFILE, ENOBUFS).
-                warn!(%error, ?pause, "no connection can be accepted; are there too few file descriptors (LimitNOFILE)?");
+                if complaint.is_due() {
+                    warn!(%error, ?pause, "no connection can be accepted; are there too few file descriptors (LimitNOFILE)?");
+                }
                 metrics.limit_hits.of(Limit::OpenFiles).inc();
                 sleep(pause).await;
                 pause = (pause * 2).min(PAUSE_MAX);
@@ -93,13 +96,31 @@ async fn accept_on(
     }
 }
 
+/// Keeps the log readable while a bound bites with every newcomer; the metric counts them all.
+#[derive(Default)]
+struct Complaint {
+    last: Option<Instant>,
+}
+
+impl Complaint {
+    fn is_due(&mut self) -> bool {
+        let is_due = self.last.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL);
+        if is_due {
+            self.last = Some(Instant::now());
+        }
+        is_due
+    }
+}
+
 /// Waits for a free seat; none comes any more once the semaphore is closed.
-async fn seat(seats: &Arc<Semaphore>, metrics: &Metrics) -> Option<OwnedSemaphorePermit> {
+async fn seat(seats: &Arc<Semaphore>, metrics: &Metrics, complaint: &mut Complaint) -> Option<OwnedSemaphorePermit> {
     if let Ok(seat) = Arc::clone(seats).try_acquire_owned() {
         return Some(seat);
     }
     metrics.limit_hits.of(Limit::Connections).inc();
-    info!("as many connections as there may be; newcomers wait in the backlog");
+    if complaint.is_due() {
+        warn!("as many connections as there may be; newcomers wait in the backlog");
+    }
     Arc::clone(seats).acquire_owned().await.ok()
 }
 
@@ -138,6 +159,9 @@ pub struct BindError {
 
 /// Enough for the clients of one server that all come back in the same moment; the kernel bounds it by `somaxconn`.
 const BACKLOG: i32 = 4096;
+
+/// Often enough for whoever looks at the log while it happens.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The first pause after a failed accept; doubled with each further one.
 const PAUSE_MIN: Duration = Duration::from_millis(5);

@@ -14,8 +14,11 @@ pub fn raise_open_files() {
         maximum: limit.maximum,
     };
     match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => info!(from = ?limit.current, to = ?limit.maximum, "open files"),
-        Err(error) => warn!(%error, current = ?limit.current, "the bound on open files cannot be raised"),
+        Ok(()) => info!(
+            files = limit.maximum.unwrap_or(u64::MAX),
+            "the bound on open files is the highest there is"
+        ),
+        Err(error) => warn!(%error, "the bound on open files cannot be raised"),
     }
 }
 

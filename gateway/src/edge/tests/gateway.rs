@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handover_protocol::BoardId;
+use handover_protocol::{BoardId, Generation, Owner, Placement};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -38,10 +38,32 @@ impl Gateway {
 
     /// Starts a gateway with other limits.
     pub(super) async fn start_with(server: SocketAddr, route: &str, change: impl FnOnce(&mut Limits)) -> Self {
+        Self::start_knowing(server, "", route, Vec::new(), change).await
+    }
+
+    /// Starts a gateway before a contract server whose control nobody answers; the registry says that it owns a board.
+    pub(super) async fn start_before_owner(server: SocketAddr, board: &str) -> Self {
+        let owner = Owner {
+            server: "board-1".parse().unwrap(),
+            incarnation: None,
+        };
+        let granted = Placement::UNKNOWN.grant(owner, Generation::NONE, "gateway-0".parse().unwrap());
+        let settled = granted.unwrap().settle().unwrap();
+        let control = "control_url = \"http://127.0.0.1:3\"";
+        Self::start_knowing(server, control, "", vec![(board.parse().unwrap(), settled)], |_| {}).await
+    }
+
+    async fn start_knowing(
+        server: SocketAddr,
+        control: &str,
+        route: &str,
+        placements: Vec<(BoardId, Placement)>,
+        change: impl FnOnce(&mut Limits),
+    ) -> Self {
         let text = format!(
             "[listen]\ntraffic = [\"127.0.0.1:1\"]\nadmin = \"127.0.0.1:2\"\n[registry]\nfile = \"r.db\"\n\
              [releases]\ncurrent = \"r1\"\n[[servers]]\nname = \"board-1\"\nurl = \"http://{server}\"\nrelease = \"r1\"\n\
-             [[routes]]\nname = \"boards\"\nboard = {{ path = \"/b/{{board}}/**\" }}\n{route}\n"
+             {control}\n[[routes]]\nname = \"boards\"\nboard = {{ path = \"/b/{{board}}/**\" }}\n{route}\n"
         );
         let (mut config, _) = Config::parse(&text, Path::new("handover.toml")).unwrap();
         change(&mut config.limits);
@@ -53,7 +75,7 @@ impl Gateway {
         poll_servers(&servers, config.limits.boards_interval, &TaskTracker::new(), &shutdown);
         servers.asked().await;
         let boards = Boards::new(
-            Vec::new(),
+            placements,
             servers,
             Arc::new(EmbeddedRegistry::open(&folder.path().join("r.db")).unwrap()),
             "gateway-1".parse().unwrap(),

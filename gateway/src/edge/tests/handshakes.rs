@@ -473,3 +473,23 @@ async fn a_handshake_that_succeeds_behind_the_shutdown_opens_no_session() {
     stopping.await.unwrap();
     assert!(board.sessions().is_empty());
 }
+
+#[tokio::test]
+async fn a_contract_server_that_does_not_own_the_board_is_not_the_clients_business() {
+    let server = Scripted::start().await;
+    let address = server.address;
+    server.always(
+        "HTTP/1.1 409 Conflict\r\nContent-Type: application/problem+json\r\nContent-Length: 20\r\n\r\n\
+         {\"type\":\"not-owner\"}",
+    );
+    let gateway = Gateway::start_before_owner(address, "7").await;
+    let answer = gateway.ask(HANDSHAKE).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(
+        answer.contains("retry-after: ") && answer.contains("\"type\":\"board-unavailable\""),
+        "{answer}"
+    );
+    gateway
+        .shows("handover_upgrades_total{outcome=\"unavailable\"} 1")
+        .await;
+}
