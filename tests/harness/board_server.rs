@@ -208,6 +208,11 @@ impl BoardServerBuilder {
             command.arg("--no-contract");
         }
         if self.slow {
+            assert_ne!(
+                self.program,
+                Program::Reference,
+                "the reference server has a save time instead"
+            );
             command.arg("--slow");
         }
         let process = Process::start(&self.name, &command);

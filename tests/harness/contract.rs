@@ -96,8 +96,9 @@ impl Contract {
     ///
     /// # Errors
     /// See [`Contract::server`].
-    pub async fn boards(&self, after: &str, limit: u32) -> Result<BoardPage, ContractError> {
-        self.call(Method::GET, &format!("/boards?after={after}&limit={limit}"), NOTHING)
+    pub async fn boards(&self, after: Option<&BoardId>, limit: u32) -> Result<BoardPage, ContractError> {
+        let after = after.map_or_else(String::new, |after| format!("&after={}", after.to_url_segment()));
+        self.call(Method::GET, &format!("/boards?limit={limit}{after}"), NOTHING)
             .await
     }
 

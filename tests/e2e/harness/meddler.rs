@@ -52,7 +52,7 @@ async fn calls_without_a_trick_pass_unchanged_and_are_noted() {
         .await
         .expect("a vacant board is placed");
     it.contract.server().await.expect("it reports");
-    it.contract.boards("", 10).await.expect("it lists");
+    it.contract.boards(None, 10).await.expect("it lists");
     it.contract
         .freeze("a/b", Numbers::new(1, 1), &[], SOON)
         .await
@@ -124,7 +124,7 @@ async fn a_hook_runs_when_the_server_has_answered_and_nobody_knows() {
 #[tokio::test]
 async fn each_trick_does_what_it_says() {
     let it = meddled().await;
-    let owned = async || it.direct.boards("", 1000).await.expect("it lists").boards.len();
+    let owned = async || it.direct.boards(None, 1000).await.expect("it lists").boards.len();
 
     it.meddler
         .lay(Call::Activate, Trick::Refuse(StatusCode::SERVICE_UNAVAILABLE));
@@ -200,7 +200,7 @@ async fn a_late_call_arrives_though_its_caller_has_given_up() {
     let given_up = tokio::time::timeout(Duration::from_millis(50), freezing).await;
     assert!(given_up.is_err());
     eventually("the board is frozen all the same", SOON, || async {
-        it.direct.boards("", 10).await.expect("it lists").boards[0].role == BoardRole::Frozen
+        it.direct.boards(None, 10).await.expect("it lists").boards[0].role == BoardRole::Frozen
     })
     .await;
 }
