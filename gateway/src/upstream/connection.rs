@@ -81,7 +81,6 @@ where
     pub(super) async fn over(stream: TcpStream) -> Result<Self, hyper::Error> {
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(READ_BYTES_MAX)
-            .max_headers(HEADER_COUNT_MAX)
             .handshake(TokioIo::new(stream))
             .await?;
         let connection = Connection {
@@ -175,5 +174,3 @@ const KEEPALIVE_RETRIES: u32 = 4;
 
 /// Servers set cookies freely; a head beyond this is no head.
 const READ_BYTES_MAX: usize = 64 * 1024;
-/// hyper's own default, written down because it is a limit.
-const HEADER_COUNT_MAX: usize = 100;
