@@ -232,7 +232,9 @@ impl Client {
         match self.raw().await {
             Message::Text(text) => serde_json::from_str(&text).unwrap(),
             Message::Binary(bytes) => serde_json::from_slice(&bytes).unwrap(),
-            other => panic!("{other:?}"),
+            other @ (Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_)) => {
+                panic!("{other:?}")
+            }
         }
     }
 
@@ -242,7 +244,9 @@ impl Client {
             let message = timeout(PATIENCE, self.socket.next()).await.expect("nothing came");
             match message.unwrap().unwrap() {
                 Message::Ping(_) | Message::Pong(_) => {}
-                message => return message,
+                message @ (Message::Text(_) | Message::Binary(_) | Message::Close(_) | Message::Frame(_)) => {
+                    return message;
+                }
             }
         }
     }
