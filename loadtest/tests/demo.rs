@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
@@ -50,8 +51,10 @@ async fn eventually_gone(pids: &[Pid]) {
 }
 
 /// Starts a demo with users enough to be caught in the middle, and waits until all five processes run.
-async fn demo_under_way() -> (Child, Vec<Pid>) {
+async fn demo_under_way(directory: &TempDir) -> (Child, Vec<Pid>) {
     let demo = demo(&["--unattended", "--sessions", "20", "--boards", "4", "--steady", "60s"])
+        // Where the demo keeps what it must leave when it is killed.
+        .env("TMPDIR", directory.path())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -76,23 +79,27 @@ async fn demo_under_way() -> (Child, Vec<Pid>) {
 
 #[tokio::test]
 async fn ctrl_c_ends_every_process_of_the_demo() {
-    let (mut demo, children) = demo_under_way().await;
+    let directory = tempfile::tempdir().unwrap();
+    let (mut demo, children) = demo_under_way(&directory).await;
     kill_process(pid_of(&demo), Signal::INT).unwrap();
     let status = timeout(Duration::from_secs(20), demo.wait()).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(130));
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     eventually_gone(&children).await;
 }
 
 #[tokio::test]
 async fn a_demo_that_is_killed_takes_every_process_along() {
-    let (mut demo, children) = demo_under_way().await;
+    let directory = tempfile::tempdir().unwrap();
+    let (mut demo, children) = demo_under_way(&directory).await;
     demo.kill().await.unwrap();
     eventually_gone(&children).await;
 }
 
 #[tokio::test]
 async fn a_process_of_the_demo_that_dies_ends_the_demo_with_its_log() {
-    let (mut demo, children) = demo_under_way().await;
+    let directory = tempfile::tempdir().unwrap();
+    let (mut demo, children) = demo_under_way(&directory).await;
     kill_process(children[0], Signal::KILL).unwrap();
     let status = timeout(Duration::from_secs(60), demo.wait()).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(1));

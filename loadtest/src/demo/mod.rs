@@ -107,6 +107,7 @@ async fn release_underneath(options: &Options, stand: &Stand) -> Result<Report, 
     let (listener, own_page) = control::listen().await?;
     let (status, look) = watch::channel(Status {
         page: page.clone(),
+        is_attended: !options.unattended,
         ..Status::default()
     });
     let (told, mut tellings) = mpsc::channel(1);
@@ -149,6 +150,8 @@ async fn wait(options: &Options, tellings: &mut mpsc::Receiver<()>) {
     if options.unattended {
         sleep(options.steady).await;
     } else {
+        // What was pressed meanwhile was not meant for this.
+        while tellings.try_recv().is_ok() {}
         tellings.recv().await;
     }
 }

@@ -28,7 +28,7 @@ pub struct Options {
     #[arg(long)]
     pub idle_boards: Option<u64>,
     /// Changes per second, of all users.
-    #[arg(long, default_value_t = 150.0)]
+    #[arg(long, default_value_t = 300.0)]
     pub rate: f64,
     /// How sessions cross.
     #[arg(long, value_enum, default_value_t = Mode::Transparent)]

@@ -59,7 +59,12 @@ impl Bars {
             bar.set_length(total.max(1));
             bar.set_position(server.boards);
         }
-        self.line.set_message(in_a_line(status));
+        let enter = if status.is_attended {
+            status.phase.enter_in_words()
+        } else {
+            ""
+        };
+        self.line.set_message(format!("{}   {enter}", in_a_line(status)));
     }
 }
 

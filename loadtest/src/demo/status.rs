@@ -30,6 +30,8 @@ pub(super) struct Status {
     pub(super) reconnects: u64,
     /// Where one draws along.
     pub(super) page: String,
+    /// Whether somebody attends, who is then told what Enter does.
+    pub(super) is_attended: bool,
 }
 
 /// Open boards of one server.
@@ -66,6 +68,15 @@ impl Phase {
             Self::Releasing => "the release is under way",
             Self::Released => "released; users are drawing on",
             Self::Judging => "the ledger compares what was sent, seen and saved",
+        }
+    }
+
+    /// Says what a press of Enter does now; empty where it does nothing.
+    pub(super) fn enter_in_words(self) -> &'static str {
+        match self {
+            Self::Drawing => "Enter: release",
+            Self::Released => "Enter: verdict",
+            Self::Gathering | Self::Releasing | Self::Judging => "",
         }
     }
 }

@@ -23,7 +23,7 @@ impl Stroke {
         let curve = Curve::of(user);
         let begin = seq.wrapping_sub(1).wrapping_mul(STEPS);
         Self {
-            color: COLORS[(user % COLORS.len() as u64) as usize],
+            color: COLORS[(mix(user) % COLORS.len() as u64) as usize],
             points: (begin..=begin.wrapping_add(STEPS)).map(|step| curve.at(step)).collect(),
         }
     }
@@ -46,18 +46,16 @@ struct Curve {
 
 impl Curve {
     fn of(user: u64) -> Self {
-        // Fractions of the golden ratio spread any run of numbers evenly.
-        let spread = |salt: f64| (user as f64 * 0.618_033_988_749_895 + salt).fract();
-        let radius = 50.0 + 90.0 * spread(0.3);
+        let mixed = mix(user);
+        // Some bits of the mixture for each choice.
+        let draw = |shift: u32| f64::from((mixed >> shift) as u8) / 256.0;
+        let radius = 50.0 + 60.0 * draw(8);
         Self {
-            center: [
-                200.0 + 1200.0 * spread(0.0),
-                200.0 + 500.0 * (user as f64 * 0.381_966_011_250_105 + 0.17).fract(),
-            ],
+            center: [240.0 + 1120.0 * draw(16), 240.0 + 420.0 * draw(24)],
             radius,
-            arm: radius * (0.35 + 0.5 * spread(0.7)),
-            petals: [3.0, 5.0, 4.0, 7.0, 6.0][(user % 5) as usize],
-            phase: TAU * spread(0.5),
+            arm: radius * (0.35 + 0.5 * draw(32)),
+            petals: [3.0, 5.0, 4.0, 7.0, 6.0][(mixed >> 40) as usize % 5],
+            phase: TAU * draw(48),
         }
     }
 
@@ -72,6 +70,14 @@ impl Curve {
             around(self.center[1] + 30.0 * drift.cos(), outer.sin(), inner.sin()),
         ]
     }
+}
+
+/// Mixes a number's bits (splitmix64), for the users of one board are often a fixed step apart.
+fn mix(number: u64) -> u64 {
+    let mut mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 const STEPS: u64 = 5;
