@@ -200,7 +200,8 @@ impl Move {
         all
     }
 
-    /// Ends the hold: newcomers come in, sessions that are still held go on or are told to come back.
+    /// Ends the hold: sessions that are still held go on or are told to come back, then newcomers come in. The other way
+    /// round a newcomer might be told to come back as well.
     fn let_in(&mut self) -> Vec<Command> {
         let last = match (self.transfer, self.plan.crossing) {
             (Transfer::Done, Crossing::ReconnectByMessage | Crossing::ReconnectByClose) => Command::CutSessions,
@@ -208,7 +209,7 @@ impl Move {
         };
         match std::mem::replace(&mut self.users, Users::Free) {
             Users::Free => Vec::new(),
-            Users::Held => vec![Command::Unpark, last],
+            Users::Held => vec![last, Command::Unpark],
             Users::Cut => vec![Command::Unpark],
         }
     }

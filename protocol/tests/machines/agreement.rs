@@ -64,3 +64,10 @@ fn a_record_that_was_settled_behind_our_commit_is_not_taken_for_our_claim() {
     let settled_behind = claimed().commit().unwrap().settle().unwrap();
     assert_eq!(Event::found(&claimed(), &settled_behind), Event::ReadSuperseded);
 }
+
+#[test]
+fn a_claim_that_was_never_applied_needs_no_taking_back() {
+    assert_eq!(Event::found(&claimed(), &settled()), Event::AbortRaised);
+    let vacant = settled().vacate().unwrap();
+    assert_eq!(Event::found(&claimed(), &vacant), Event::ReadSuperseded);
+}

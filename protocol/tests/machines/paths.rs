@@ -39,7 +39,7 @@ fn a_contract_move_takes_the_steps_of_the_diagram() {
             vec![Command::Commit],
             vec![Command::Activate],
             vec![Command::Switch],
-            vec![Command::Unpark, Command::Resume, Command::Release],
+            vec![Command::Resume, Command::Unpark, Command::Release],
             vec![Command::Finish],
         ]
     );
@@ -111,7 +111,7 @@ fn ends_by_closing(mut machine: Move) {
         [
             vec![Command::Activate],
             vec![Command::SettlePlacement],
-            vec![Command::Unpark, Command::CutSessions, Command::Release],
+            vec![Command::CutSessions, Command::Unpark, Command::Release],
             vec![Command::Finish],
         ]
     );
@@ -130,8 +130,8 @@ fn an_abort_raises_the_attempt_and_thaws_before_anybody_goes_on() {
             vec![Command::RaiseAttempt],
             vec![Command::Thaw],
             vec![
-                Command::Unpark,
                 Command::Resume,
+                Command::Unpark,
                 Command::ForgetStandby,
                 Command::Finish,
             ],
@@ -182,8 +182,8 @@ fn a_silent_registry_keeps_nobody_waiting_where_no_commit_was_sent() {
             vec![Command::RaiseAttempt],
             vec![Command::Thaw],
             vec![
-                Command::Unpark,
                 Command::Resume,
+                Command::Unpark,
                 Command::ForgetStandby,
                 Command::RaiseAttempt,
             ],

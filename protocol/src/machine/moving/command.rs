@@ -47,8 +47,8 @@ pub enum Command {
     Release,
     /// Have the target drop its standby.
     ForgetStandby,
-    /// Compare-and-set the attempt up and the board back to the source. Where that is refused and the record found is
-    /// one of the move's own, [`super::Event::found`] says so.
+    /// Compare-and-set the attempt up and the board back to the source. Where another record is found in its
+    /// place, [`super::Event::found`] may say what it means.
     RaiseAttempt,
     /// Have the source take the board back.
     Thaw,

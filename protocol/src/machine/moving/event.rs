@@ -64,7 +64,7 @@ pub enum Event {
     Switched,
     /// The source has dropped the board, or does not answer.
     Released,
-    /// The attempt was raised: the source keeps the board.
+    /// The attempt was raised, or the claim was never there: the source keeps the board.
     AbortRaised,
     /// The registry holds another placement.
     AbortRefused,
@@ -125,18 +125,24 @@ impl Event {
     ];
 
     /// Says what a record means that was found in the registry after a commit or an abort went unanswered or was
-    /// refused; `claimed` is the record that the move had claimed the board with.
+    /// refused; `claimed` is the record that the move had claimed the board with, or had tried to.
     pub fn found(claimed: &Placement, found: &Placement) -> Self {
         if found == claimed {
             Self::ReadUncommitted
         } else if claimed.commit().as_ref() == Ok(found) {
             Self::ReadCommitted
-        } else if claimed.abort().as_ref() == Ok(found) {
+        } else if claimed.abort().as_ref() == Ok(found) || was_never_claimed(claimed, found) {
             Self::AbortRaised
         } else {
             Self::ReadSuperseded
         }
     }
+}
+
+/// Reads whether the source still has the board under an attempt from before the claim, which no commit matches.
+fn was_never_claimed(claimed: &Placement, found: &Placement) -> bool {
+    let is_same_term = found.generation == claimed.generation && found.owner() == claimed.owner();
+    found.is_settled() && is_same_term && found.attempt < claimed.attempt
 }
 
 /// Answers an event that belongs to a phase that is over: its answer came late, or twice.

@@ -47,11 +47,9 @@ impl World {
             Ask::Commit => registry(commit(), Event::Committed, Event::CommitRefused, Event::CommitUnknown),
             Ask::ReadBack => vec![(self.found(), Effect::Done), (Event::ReadFailed, Effect::NotDone)],
             Ask::RaiseAttempt => {
-                let found = self.found();
-                let says_all = matches!(found, Event::ReadCommitted | Event::AbortRaised);
-                let refused = if says_all { found } else { Event::AbortRefused };
-                let mut answers = registry(abort(), Event::AbortRaised, refused, Event::AbortUnknown);
-                if self.record != abort().expected && self.found() == Event::ReadCommitted {
+                // A driver may say what it found in its place.
+                let mut answers = registry(abort(), Event::AbortRaised, self.found(), Event::AbortUnknown);
+                if self.record != abort().expected && self.found() != Event::AbortRaised {
                     answers.push((Event::AbortRefused, Effect::NotDone));
                 }
                 answers
