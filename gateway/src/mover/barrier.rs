@@ -142,14 +142,8 @@ impl Barrier {
             .fold(since_ms, u64::max)
     }
 
-    /// Lets every session that takes part go on.
-    pub(super) fn resume(&self) {
-        for session in &self.sessions {
-            session.order(crate::session::Order::Resume);
-        }
-    }
-
-    /// Lets every session of the board go on, also those of which no answer came.
+    /// Lets every session of the board go on, also those of which no answer came: a step that was given up has taken the
+    /// barrier with it.
     pub(super) fn resume_all(board: &Board) {
         for session in board.sessions() {
             session.order(crate::session::Order::Resume);

@@ -7,7 +7,7 @@ use handover_protocol::contract::{
     ActivateRequest, ContractProblemType, ForgetQuery, FreezeRequest, Frozen, PrepareRequest, ThawRequest,
 };
 use handover_protocol::machine::moving::{Event, Reason};
-use handover_protocol::{Generation, Owner, Placement, SessionId, Term};
+use handover_protocol::{Generation, Owner, Placement, SessionId};
 use tracing::{info, warn};
 
 use crate::board::{Board, Boards};
@@ -103,18 +103,12 @@ pub(super) async fn commit(boards: &Boards, board: &Board) -> Event {
     }
 }
 
-/// Reads what became of a commit that was `claimed` before.
+/// Reads what became of a commit or an abort that was sent for a board `claimed` so.
 pub(super) async fn read_back(boards: &Boards, board: &Board, claimed: &Placement) -> Event {
-    let Ok(current) = boards.read_back(board).await else {
-        return Event::ReadFailed;
-    };
-    if claimed.commit().is_ok_and(|committed| committed == current) {
-        return Event::ReadCommitted;
+    match boards.read_back(board).await {
+        Ok(current) => Event::found(claimed, &current),
+        Err(_) => Event::ReadFailed,
     }
-    if current == *claimed {
-        return Event::ReadUncommitted;
-    }
-    Event::ReadSuperseded
 }
 
 /// What the source had saved, for the target to check.
@@ -183,19 +177,23 @@ pub(super) async fn settle(boards: &Boards, board: &Board) {
     }
 }
 
-/// Asks the registry to raise the attempt and give the board back to the source.
-pub(super) async fn raise_attempt(boards: &Boards, board: &Board) -> Event {
-    let placement = board.placement();
-    if let Term::Settled { .. } = placement.term {
-        // An unknown claim that was never applied: there is nothing to take back.
-        return Event::AbortRaised;
+/// Asks the registry to raise the attempt of a board `claimed` so, and give it back to the source.
+pub(super) async fn raise_attempt(boards: &Boards, board: &Board, claimed: &Placement) -> Event {
+    if board.placement() != *claimed {
+        // The claim went unanswered, so the mirror shows what was there before it.
+        let Ok(current) = boards.read_back(board).await else {
+            return Event::AbortUnknown;
+        };
+        if current != *claimed {
+            return Event::found(claimed, &current);
+        }
     }
-    let Ok(next) = placement.abort() else {
+    let Ok(next) = claimed.abort() else {
         return Event::AbortRefused;
     };
     match boards.change(board, next).await {
         Ok(()) => Event::AbortRaised,
-        Err(CasError::Refused { .. } | CasError::Lowered { .. }) => Event::AbortRefused,
+        Err(CasError::Refused { .. } | CasError::Lowered { .. }) => Event::found(claimed, &board.placement()),
         Err(CasError::Unavailable { .. } | CasError::Unknown { .. }) => Event::AbortUnknown,
     }
 }

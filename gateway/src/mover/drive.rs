@@ -47,6 +47,7 @@ struct Drive {
     hold_deadline: Option<Instant>,
     /// The placement under which the move was claimed: what a read-back is compared with.
     claimed: Placement,
+    has_read_back: bool,
     barrier: Barrier,
     frozen: Option<Frozen>,
     fence: Generation,
@@ -72,6 +73,7 @@ impl Drive {
         Self {
             machine: Move::new(planned.plan),
             claimed: planned.board.placement(),
+            has_read_back: false,
             mover,
             planned,
             cancel: order.cancel,
@@ -130,6 +132,12 @@ impl Drive {
         if reply.event == Event::Claimed {
             self.claimed = self.planned.board.placement();
         }
+        if reply.event == Event::ClaimUnknown {
+            // What may stand there.
+            let coordinator = self.mover.boards.coordinator().clone();
+            let claimed = self.claimed.begin(self.planned.target.owner(), coordinator);
+            self.claimed = claimed.unwrap_or_else(|_| self.claimed.clone());
+        }
         if reply.event == Event::Prepared
             && let Some(prepared) = self.prepared.take()
         {
@@ -150,10 +158,7 @@ impl Drive {
         match command {
             Command::Claim => self.claim(),
             Command::Prepare => self.prepare(),
-            Command::Park => {
-                self.hold_deadline = Some(Instant::now() + self.planned.route.hold_timeout);
-                board.park();
-            }
+            Command::Park => board.park(),
             Command::Tell => self.tell(),
             Command::Hold => self.hold(),
             Command::Freeze => self.freeze(),
@@ -191,11 +196,10 @@ impl Drive {
             Command::Release => self.release(),
             Command::ForgetStandby => self.forget_standby(),
             Command::RaiseAttempt => {
-                let mover = Arc::clone(&self.mover);
-                self.answer(
-                    None,
-                    async move { calls::raise_attempt(&mover.boards, &board).await.into() },
-                );
+                let (mover, claimed) = (Arc::clone(&self.mover), self.claimed.clone());
+                self.answer(None, async move {
+                    calls::raise_attempt(&mover.boards, &board, &claimed).await.into()
+                });
             }
             Command::Thaw => self.thaw(),
             Command::Redial => self.redial(),
@@ -245,6 +249,7 @@ impl Drive {
         let route = Arc::clone(&self.planned.route);
         let crossing = self.planned.plan.crossing;
         self.times.hold_at_ms = Some(report::wall_clock_ms());
+        self.hold_deadline = Some(Instant::now() + route.hold_timeout);
         self.answer(Some(MoveStep::Hold), async move {
             // Requests are let finish while the sessions still flow: nobody waits for them but who comes anew.
             if timeout(route.request_timeout, board.wait_until_still()).await.is_err() {
@@ -266,7 +271,8 @@ impl Drive {
         let (board, source) = (Arc::clone(&self.planned.board), Arc::clone(&self.planned.source));
         let sessions = self.barrier.counts();
         let times = FreezeTimes {
-            answer: self.planned.route.freeze_timeout.min(self.hold_left()),
+            // What fails must leave time to thaw within the hold.
+            answer: (self.planned.route.freeze_timeout).min(self.hold_left().saturating_sub(THAW_TIMEOUT_MIN)),
             // Longer than the hold: it covers commit and activation.
             frozen: self.planned.route.hold_timeout,
         };
@@ -327,12 +333,12 @@ impl Drive {
     fn read_back(&mut self) {
         let (mover, board) = (Arc::clone(&self.mover), Arc::clone(&self.planned.board));
         let claimed = self.claimed.clone();
+        let is_again = std::mem::replace(&mut self.has_read_back, true);
         self.answer(None, async move {
-            let event = calls::read_back(&mover.boards, &board, &claimed).await;
-            if event == Event::ReadFailed {
+            if is_again {
                 sleep(READ_BACK_INTERVAL).await;
             }
-            event.into()
+            calls::read_back(&mover.boards, &board, &claimed).await.into()
         });
     }
 
@@ -375,11 +381,9 @@ impl Drive {
         });
     }
 
+    /// Lets every session go on; who has gone on or is leaving is told nothing new by that.
     fn resume(&mut self) {
-        match self.machine.result() {
-            Some(MoveResult::Undone(_)) => Barrier::resume_all(&self.planned.board),
-            Some(MoveResult::Moved | MoveResult::Forced(_) | MoveResult::Lost(_)) | None => self.barrier.resume(),
-        }
+        Barrier::resume_all(&self.planned.board);
         self.note_switched();
     }
 
@@ -492,7 +496,7 @@ async fn at(deadline: Option<Instant>) {
     }
 }
 
-/// A registry that did not answer is asked again after so long.
+/// A registry whose answer settled nothing is asked again after so long.
 const READ_BACK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// An activation beyond the hold, when nobody waits any more, still gets half of this.

@@ -38,7 +38,7 @@ impl Mover {
             return;
         };
         info!(board = %board.id(), source = %owner.server, "undoing a move that the restart interrupted");
-        let event = calls::raise_attempt(&self.boards, board).await;
+        let event = calls::raise_attempt(&self.boards, board, &claimed).await;
         if event != handover_protocol::machine::moving::Event::AbortRaised {
             warn!(board = %board.id(), ?event, "the registry does not confirm that the move is undone");
             return;
