@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 /// The fencing token of one term of ownership: a counter per board, never reused, never decremented.
 ///
-/// [`Generation::NONE`] stands for a board that nobody has owned yet.
+/// 0 stands for a board that nobody has owned yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema)]
 #[schema(value_type = u64, example = 7)]
 pub struct Generation(u64);

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 /// The stateful unit and the routing key: a document, room, game, space.
 ///
-/// 1 to [`BoardId::BYTES_MAX`] bytes of UTF-8 without control characters. In a URL it is one percent-encoded segment.
+/// 1 to 256 bytes of UTF-8 without control characters. In a URL it is one percent-encoded segment.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schema(value_type = String, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$", example = "board-42")]
@@ -133,7 +133,7 @@ text_traits!(BoardId);
 
 plain_id! {
     /// Names one board server; the Prometheus `instance`. A restarted process keeps its name and changes its
-    /// [`Incarnation`].
+    /// incarnation.
     ServerName
 }
 

@@ -115,14 +115,11 @@ impl BoardServer {
                 .transpose()?,
         };
         let mut listeners = JoinSet::new();
-        // The control API answers as long as boards are being saved.
         listeners.spawn(serve(traffic, traffic::router(server.clone()), server.stopping.clone()));
         if let Some(control) = control {
-            listeners.spawn(serve(
-                control,
-                control::router(server.clone(), token),
-                server.stopping.clone(),
-            ));
+            // It goes on to say that the server is not ready, as long as boards are being saved.
+            let router = control::router(server.clone(), token);
+            listeners.spawn(serve(control, router, CancellationToken::new()));
         }
         tokio::spawn(keep_log_short(server.store.clone(), server.stopping.clone()));
         info!(name = %options.name, release = %options.release, incarnation = %server.incarnation, ?addresses, "serving");

@@ -207,12 +207,12 @@ fn a_database_that_ends_too_early_is_not_served() {
         let activate = json!({"generation": 2, "attempt": 1, "revision": 3});
         server.refused("POST", "/activate", activate, "revision-missing").await;
         assert!(server.join(2, "s1", &[]).await.is_err());
-        assert_eq!(server.server.alarms(), 1);
+        assert_eq!(server.alarms(), 1);
         // What was missing has come.
         bench.owner_writes(2, 3).await;
         let activate = json!({"generation": 3, "attempt": 1, "revision": 3});
         assert_eq!(server.ok("POST", "/activate", activate).await["revision"], 3);
-        assert_eq!(server.server.alarms(), 1);
+        assert_eq!(server.alarms(), 1);
     });
 }
 
@@ -223,7 +223,7 @@ fn more_than_the_source_had_saved_is_taken_in_and_is_an_alarm() {
         let server = bench.server("board-1", &[]).await;
         let activate = json!({"generation": 2, "attempt": 1, "revision": 1});
         assert_eq!(server.ok("POST", "/activate", activate).await["revision"], 3);
-        assert_eq!(server.server.alarms(), 1);
+        assert_eq!(server.alarms(), 1);
     });
 }
 
@@ -321,11 +321,14 @@ fn what_cannot_be_read_is_a_bad_request() {
 #[test]
 fn a_server_on_its_way_out_takes_no_boards() {
     on_every_store(async |bench: Bench| {
-        let server = bench.owner("board-1", &["--save-time", "1s"]).await;
+        let mut server = bench.owner("board-1", &["--save-time", "1s"]).await;
         let (mut anna, _) = server.user("anna").await;
         anna.draw(1).await;
         eventually(async || server.listed().await.unwrap()["sessions"] == 1).await;
-        let stopping = tokio::spawn(server.server.stop());
+        let stopping = server.stop();
+        eventually(async || server.control("GET", "/server", Value::Null).await.1["ready"] == false).await;
+        server.refused("PUT", "", call(2, 2), "busy").await;
+        server.refused("POST", "/activate", call(2, 2), "busy").await;
         assert_eq!(anna.saved(1).await, 1);
         drop(anna);
         stopping.await.unwrap();

@@ -12,6 +12,7 @@ use handover_loadtest::wire::{ClientMessage, Draw, Hello, ServerMessage};
 use handover_protocol::id::BoardId;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Response;
@@ -71,7 +72,7 @@ impl Bench {
         let server = BoardServer::start(options).await.unwrap();
         let addresses = server.addresses().clone();
         Running {
-            server,
+            server: Some(server),
             traffic: addresses.listening,
             control: addresses.control,
             board: self.board.clone(),
@@ -102,13 +103,23 @@ impl Bench {
 
 /// A server that runs.
 pub(crate) struct Running {
-    pub(crate) server: BoardServer,
+    server: Option<BoardServer>,
     pub(crate) traffic: SocketAddr,
     pub(crate) control: Option<SocketAddr>,
     pub(crate) board: BoardId,
 }
 
 impl Running {
+    /// Ends the server as SIGTERM does.
+    pub(crate) fn stop(&mut self) -> JoinHandle<()> {
+        tokio::spawn(self.server.take().unwrap().stop())
+    }
+
+    /// Returns how often something happened that must never happen.
+    pub(crate) fn alarms(&self) -> u64 {
+        self.server.as_ref().unwrap().alarms()
+    }
+
     /// Makes a call on the bench's board and returns status and body.
     pub(crate) async fn call(&self, method: &str, rest: &str, body: Value) -> (u16, Value) {
         let path = format!("/boards/{}{rest}", self.board.to_url_segment());

@@ -90,7 +90,7 @@ fn a_move_loses_nothing_and_nobody_is_told_of_it() {
         assert_eq!(ben.closed().await, 1012);
         assert_eq!(source.listed().await, None);
         assert_eq!(bench.saved().await.len(), 20);
-        assert_eq!((source.server.alarms(), target.server.alarms()), (0, 0));
+        assert_eq!((source.alarms(), target.alarms()), (0, 0));
     });
 }
 
@@ -127,6 +127,25 @@ fn expected_sessions_that_do_not_come_are_announced_as_gone() {
         carl.hello("carl").await;
         assert!(matches!(anna.next().await, ServerMessage::Left(who) if who.user == "ben"));
         anna.is_told_nothing().await;
+    });
+}
+
+#[test]
+fn nobody_is_announced_as_gone_while_a_board_is_frozen() {
+    on_every_store(async |bench: Bench| {
+        let server = bench.server("board-1", &[]).await;
+        let activate = json!({
+            "generation": 1, "attempt": 1, "sessions": ["anna", "s2"],
+            "checkpoint": {"users": {"anna": "anna", "s2": "ben"}},
+        });
+        server.ok("POST", "/activate", activate).await;
+        let (mut anna, _) = server.user("anna").await;
+        let answer = frozen(&server, 2, json!({"anna": 1})).await;
+        assert_eq!(answer["sent"], json!({"anna": 1}));
+        sleep(Duration::from_millis(5_500)).await;
+        anna.is_told_nothing().await;
+        server.ok("POST", "/thaw", json!({"generation": 1, "attempt": 3})).await;
+        assert!(matches!(anna.next().await, ServerMessage::Left(who) if who.user == "ben"));
     });
 }
 
@@ -303,7 +322,7 @@ fn a_server_that_was_fenced_out_acknowledges_nothing_and_closes_its_sessions() {
         );
         eventually(async || source.listed().await.is_none()).await;
         assert!(bench.saved().await.is_empty());
-        assert_eq!(target.server.alarms(), 0);
+        assert_eq!(target.alarms(), 0);
     });
 }
 
@@ -337,7 +356,7 @@ fn a_board_comes_back_to_a_server_that_kept_its_copy() {
         )
         .await;
         assert_eq!(one.listed().await.unwrap()["generation"], 3);
-        assert_eq!((one.server.alarms(), two.server.alarms()), (0, 0));
+        assert_eq!((one.alarms(), two.alarms()), (0, 0));
     });
 }
 

@@ -10,7 +10,7 @@ use crate::harness::{Bench, eventually, on_every_store, refusal};
 #[test]
 fn a_change_is_saved_then_acknowledged_then_shown_to_the_others() {
     on_every_store(async |bench: Bench| {
-        let server = bench.owner("board-1", &[]).await;
+        let mut server = bench.owner("board-1", &[]).await;
         let (mut anna, welcome) = server.user("anna").await;
         let ServerMessage::Welcome(welcome) = welcome else {
             panic!("{welcome:?}");
@@ -38,7 +38,7 @@ fn a_change_is_saved_then_acknowledged_then_shown_to_the_others() {
         drop(anna);
         assert!(matches!(ben.next().await, ServerMessage::Joined(who) if who.user == "carl"));
         assert!(matches!(ben.next().await, ServerMessage::Left(who) if who.user == "anna"));
-        server.server.stop().await;
+        server.stop().await.unwrap();
     });
 }
 
@@ -120,11 +120,11 @@ fn who_does_not_say_who_it_is_is_closed() {
 #[test]
 fn sigterm_saves_and_acknowledges_before_the_goodbye() {
     on_every_store(async |bench: Bench| {
-        let server = bench.owner("board-1", &["--save-delay", "30s"]).await;
+        let mut server = bench.owner("board-1", &["--save-delay", "30s"]).await;
         let (mut anna, _) = server.user("anna").await;
         anna.draw(1).await;
         anna.is_told_nothing().await;
-        let stopping = tokio::spawn(server.server.stop());
+        let stopping = server.stop();
         assert_eq!(anna.saved(1).await, 1);
         assert_eq!(anna.closed().await, 1001);
         drop(anna);

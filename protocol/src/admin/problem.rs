@@ -25,7 +25,7 @@ pub struct Problem {
     pub drain: Option<DrainId>,
 }
 
-/// The types of [`Problem`].
+/// What the admin API refuses, and no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProblemType {

@@ -195,14 +195,19 @@ impl Actor {
             Phase::Frozen(freeze) if self.work.is_none() => Some(freeze.next_wake()),
             Phase::Empty | Phase::Standby | Phase::Owner | Phase::Frozen(_) => None,
         };
-        [freeze, self.expected_until, self.save_due()]
+        [freeze, self.expected_due(), self.save_due()]
             .into_iter()
             .flatten()
             .min()
     }
 
+    /// Returns when sessions that did not come are announced as gone; nobody is told anything while frozen.
+    fn expected_due(&self) -> Option<Instant> {
+        self.expected_until.filter(|_| matches!(self.phase, Phase::Owner))
+    }
+
     fn tick(&mut self, now: Instant) {
-        if self.expected_until.is_some_and(|at| now >= at) {
+        if self.expected_due().is_some_and(|at| now >= at) {
             self.give_up_expected();
         }
         if let Phase::Frozen(freeze) = &self.phase
