@@ -7,12 +7,14 @@
 //!                                            (opaque)                               │   ▲        │   ▲
 //!                                                                                   ▼   │        ▼   │
 //!   before the commit, any failure:                                            CommitUnknown   Raising
-//!   Aborting (raise the attempt) ▶ Thawing ▶ (Redialling) ▶ Ended                   │
-//!                                                                                   └▶ Stranded: nobody serves until the registry answers
+//!   Aborting (raise the attempt) ▶ Thawing (contract), Redialling (opaque) ▶ Ended  │
+//!      ▲ the registry is silent and no commit was sent ─┘                           └▶ Stranded: nobody serves until the registry answers
 //! ```
 //!
 //! Before the commit every failure ends with the users where they were; after it there is only forward. An outcome that
-//! is not known is read back, never guessed. `moving.table.md` beside this file lists every (phase, event) pair.
+//! is not known is read back, never guessed. No hold outlives its deadline: then users go on if the source serves as
+//! before, else they are told to come back, and what is left is done without them. `moving.table.md` beside this file
+//! lists every (phase, event) pair.
 
 mod approach;
 mod command;

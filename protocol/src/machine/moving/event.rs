@@ -68,7 +68,7 @@ pub enum Event {
     AbortRaised,
     /// The registry holds another placement.
     AbortRefused,
-    /// The registry did not answer.
+    /// The registry did not answer, and our lease still holds; a driver that has lost it says that the abort was refused.
     AbortUnknown,
     /// The source serves again.
     Thawed,
