@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
 
 use handover_protocol::contract::{BoardReport, BoardRole, ContractProblem, ContractProblemType};
 use handover_protocol::generation::{Attempt, Generation, Revision};
@@ -298,6 +297,3 @@ async fn sleep_until_some(wake: Option<Instant>) {
 
 /// Handled before the next batch is saved, so that it takes many at once.
 const EVENTS_AT_ONCE: usize = 64;
-
-/// How long sessions that a move was to bring may take.
-pub(super) const EXPECTED_TIMEOUT: Duration = Duration::from_secs(5);

@@ -20,6 +20,7 @@ mod canvas;
 mod contract;
 mod event;
 mod freeze;
+mod outcome;
 mod roster;
 mod sessions;
 mod work;
