@@ -11,7 +11,7 @@ const TABLES = [
   `CREATE TABLE IF NOT EXISTS repeats (
     board TEXT NOT NULL, author TEXT NOT NULL, seq BIGINT NOT NULL, owner TEXT NOT NULL, generation BIGINT NOT NULL)`,
 ];
-const THERE_ALREADY = ["23505", "42P07"]; // unique_violation, duplicate_table
+const THERE_ALREADY = ["23505", "42P07", "42710"]; // unique_violation, duplicate_table, duplicate_object
 
 const FENCED_WRITE = `
 WITH fence AS (SELECT 1 FROM fences WHERE board = $1 AND generation = $5 AND owner = $6 FOR SHARE)

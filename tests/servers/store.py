@@ -55,7 +55,8 @@ class Store:
         pool = await asyncpg.create_pool(url, min_size=1, max_size=6)
         for table in TABLES:
             # Where two servers make a table at once, one of them is told that it is there.
-            with contextlib.suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):
+            with contextlib.suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError,
+                                     asyncpg.DuplicateObjectError):
                 await pool.execute(table)
         return cls(pool, owner)
 

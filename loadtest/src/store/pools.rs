@@ -84,7 +84,7 @@ impl Store {
             match created {
                 Ok(()) => {}
                 // Two processes created the same table at once; then it is there.
-                Err(sqlx::Error::Database(fault)) if fault.is_unique_violation() => {}
+                Err(sqlx::Error::Database(fault)) if is_there_already(fault.as_ref()) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -155,6 +155,12 @@ async fn open_postgres(url: &str) -> Result<Store, StoreError> {
         // One for the batches, and some so that no fence waits for them.
         writes: Pool::Postgres(pool(FENCE_CONNECTIONS_MAX + 1).await?),
     })
+}
+
+/// Reads whether PostgreSQL says in one of its ways that another process made the table at the same moment.
+fn is_there_already(fault: &dyn sqlx::error::DatabaseError) -> bool {
+    let code = fault.code();
+    fault.is_unique_violation() || matches!(code.as_deref(), Some("42P07" | "42710"))
 }
 
 const TABLES: [&str; 3] = [
