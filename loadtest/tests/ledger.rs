@@ -51,6 +51,7 @@ fn truth(users: usize, draws: &[usize], mover: Option<usize>) -> Evidence {
                 resent: BTreeMap::new(),
                 sockets,
                 is_served: true,
+                stayed: true,
             }
         })
         .collect();
@@ -352,6 +353,19 @@ fn a_newcomer_must_be_shown_the_board_without_holes_and_to_its_end() {
     newcomer.welcomed_at = Some(5);
     newcomer.listed[0].1 = (1..=5).collect();
     assert_eq!(found(&judge(&evidence).unseen), BTreeSet::from([("u0".to_owned(), 6)]));
+}
+
+#[test]
+fn who_left_early_is_not_expected_to_have_seen_the_rest() {
+    let mut evidence = truth(2, &[0, 0, 0, 0], None);
+    let early = &mut evidence.testimonies[1];
+    early.sockets[0].drawn[0].1 = (1..=2).collect();
+    early.sockets[0].latest_revision = 2;
+    assert_eq!(judge(&evidence).unseen.count(), 2);
+    evidence.testimonies[1].stayed = false;
+    assert!(judge(&evidence).is_clean());
+    evidence.testimonies[1].sockets[0].drawn[0].1 = (2..=2).collect();
+    assert_eq!(found(&judge(&evidence).unseen), BTreeSet::from([("u0".to_owned(), 1)]));
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub struct Testimony {
     pub sockets: Vec<SocketTestimony>,
     /// Whether the user was connected and welcomed at the end.
     pub is_served: bool,
+    /// Whether the user stayed until nobody drew any more; of one who left before, what came later is not expected.
+    pub stayed: bool,
 }
 
 /// What one connection brought.

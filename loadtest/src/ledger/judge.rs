@@ -164,7 +164,14 @@ fn judge_sightings<'a>(observer: &'a Testimony, database: &Database<'a>, verdict
             verdict.altered.note(offender, place);
         }
     }
-    let gaps = unlisted_gaps(&observer.sockets);
+    let mut gaps = unlisted_gaps(&observer.sockets);
+    if !observer.stayed {
+        let latest = observer
+            .sockets
+            .iter()
+            .map(|socket| socket.latest_revision.max(socket.welcomed_at.unwrap_or(0)));
+        gaps.push(latest.max().unwrap_or(0) + 1..=u64::MAX);
+    }
     let authors = database.authors.get(&observer.board).map_or(&[][..], Vec::as_slice);
     for author in authors.iter().filter(|author| **author != &observer.user) {
         let sightings = seen.get(*author);

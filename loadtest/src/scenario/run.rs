@@ -272,7 +272,11 @@ async fn visit(stand: &Stand, load: &Load, clock: Clock, visit: Visit) -> Result
         sleep(VISIT).await;
         crowd.settle(SETTLE_LIMIT).await;
     }
-    Ok(crowd.leave().await)
+    let mut records = crowd.leave().await;
+    for record in &mut records {
+        record.stayed = visit == Visit::Look;
+    }
+    Ok(records)
 }
 
 fn evidence(testimonies: Vec<Testimony>, written: Written, left_on_sources: Vec<BoardId>) -> Evidence {

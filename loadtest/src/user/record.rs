@@ -26,6 +26,8 @@ pub struct Record {
     pub refusals: u64,
     /// Whether the user was connected and welcomed at the end.
     pub is_served: bool,
+    /// Whether the user stayed until nobody drew any more.
+    pub stayed: bool,
 }
 
 /// The life of one change, in 16 bytes.
@@ -123,6 +125,7 @@ impl Record {
             sockets: Vec::new(),
             refusals: 0,
             is_served: false,
+            stayed: true,
         }
     }
 
@@ -136,6 +139,7 @@ impl Record {
             resent: self.resent.clone(),
             sockets: self.sockets.iter().map(|socket| socket.seen.clone()).collect(),
             is_served: self.is_served,
+            stayed: self.stayed,
         }
     }
 }
