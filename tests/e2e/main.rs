@@ -1,5 +1,6 @@
 //! End-to-end tests.
 
+mod drain;
 mod gateway;
 mod harness;
 mod house;

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use handover_protocol::admin::{BoardList, BoardView, DrainRequest, DrainState, DrainStatus, MoveReport, MoveRequest};
+use handover_protocol::admin::{
+    BoardList, BoardView, DrainRequest, DrainState, DrainStatus, MoveReport, MoveRequest, ServerList,
+};
 use handover_protocol::id::BoardId;
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
@@ -126,6 +128,14 @@ impl Admin {
     pub async fn move_board(&self, board: &str, request: &MoveRequest) -> Result<MoveReport, AdminError> {
         let path = format!("/v1/boards/{}/move", segment(board));
         self.send(Method::POST, &path, Some(request)).await
+    }
+
+    /// Lists the configured servers.
+    ///
+    /// # Errors
+    /// As [`AdminError`] says.
+    pub async fn servers(&self) -> Result<ServerList, AdminError> {
+        self.send(Method::GET, "/v1/servers", NOTHING).await
     }
 
     /// Scrapes the metrics.

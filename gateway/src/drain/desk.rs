@@ -297,7 +297,7 @@ impl Drains {
     }
 
     fn drive(self: &Arc<Self>, job: Arc<Job>) {
-        let span = info_span!("drain", id = %job.id);
+        let span = info_span!(parent: None, "drain", id = %job.id);
         self.tasks
             .spawn(Driver::new(Arc::clone(self), job).run().instrument(span));
     }

@@ -27,7 +27,7 @@ pub(super) async fn run(mover: &Arc<Mover>, order: MoveOrder) -> MoveReport {
     let planned = match mover.plan(&order).await {
         Ok(planned) => planned,
         Err(hindrance) => {
-            info!(hindrance, "the board cannot be moved");
+            debug!(hindrance, "the board cannot be moved");
             return report::unmoved(order.board, hindrance);
         }
     };
