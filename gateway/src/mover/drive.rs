@@ -18,7 +18,7 @@ use super::barrier::Barrier;
 use super::calls::{self, FreezeTimes, Inheritance};
 use super::plan::Planned;
 use super::report::{self, Times};
-use super::{MoveOrder, Mover, opaque};
+use super::{MoveOrder, Mover, opaque, takeover};
 use crate::session::{HoldKind, SessionHandle};
 use crate::telemetry::label::MoveStep;
 
@@ -31,6 +31,9 @@ pub(super) async fn run(mover: &Arc<Mover>, order: MoveOrder) -> MoveReport {
             return report::unmoved(order.board, hindrance);
         }
     };
+    if takeover::is_due(&planned) {
+        return takeover::run(mover, planned).await;
+    }
     Drive::new(Arc::clone(mover), planned, order).run().await
 }
 

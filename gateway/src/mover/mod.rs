@@ -13,6 +13,7 @@ mod opaque;
 mod plan;
 mod recover;
 mod report;
+mod takeover;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
