@@ -98,6 +98,13 @@ impl Barrier {
         }
     }
 
+    /// Takes in that an opaque source was still speaking when time was up: an answer to one session may be to what
+    /// another said, so of none is it known that everything was handled.
+    pub(super) fn note_restless(&mut self) {
+        self.unconfirmed
+            .extend(self.sessions.iter().map(|session| session.id().clone()));
+    }
+
     /// Ends every connection to an opaque source and takes what it still says.
     pub(super) async fn close_source(&mut self) {
         for (session, answer) in ask(&self.sessions, |_| Question::CloseSource).await {

@@ -306,7 +306,9 @@ impl Drive {
         let mut barrier = std::mem::take(&mut self.barrier);
         self.answer(Some(MoveStep::Quiet), async move {
             barrier.confirm().await;
-            opaque::wait_for_quiet(&barrier, &route).await;
+            if !opaque::wait_for_quiet(&barrier, &route).await {
+                barrier.note_restless();
+            }
             Reply {
                 event: Event::Quiet,
                 news: News::Barrier(barrier),

@@ -14,17 +14,20 @@ use crate::session::clock_ms;
 use crate::upstream::{connect, exchange};
 
 /// Waits until the source has said nothing to anybody on the board for the route's quiet, at most its `quiet_max`.
-pub(super) async fn wait_for_quiet(barrier: &Barrier, route: &Route) {
+///
+/// Returns whether it fell silent.
+pub(super) async fn wait_for_quiet(barrier: &Barrier, route: &Route) -> bool {
     let began_ms = clock_ms();
     let deadline = Instant::now() + route.quiet_max;
     let quiet_ms = u64::try_from(route.quiet.as_millis()).unwrap_or(u64::MAX);
     while Instant::now() < deadline {
         let silent_ms = clock_ms().saturating_sub(barrier.last_heard_ms(began_ms));
         if silent_ms >= quiet_ms {
-            return;
+            return true;
         }
         sleep(Duration::from_millis(quiet_ms - silent_ms)).await;
     }
+    clock_ms().saturating_sub(barrier.last_heard_ms(began_ms)) >= quiet_ms
 }
 
 /// Waits for the source's save: its hook's word, else the route's delay. Returns whether the hook has confirmed it.
