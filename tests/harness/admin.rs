@@ -63,6 +63,11 @@ impl Admin {
         }
     }
 
+    /// Returns the URL that the API's paths stand behind.
+    pub fn url(&self) -> &str {
+        &self.base
+    }
+
     /// Starts a drain.
     ///
     /// # Errors
