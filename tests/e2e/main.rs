@@ -1,7 +1,7 @@
 //! End-to-end tests.
 
-mod drain;
 mod contract;
+mod drain;
 mod gateway;
 mod harness;
 mod house;
