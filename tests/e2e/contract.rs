@@ -2,7 +2,6 @@
 
 mod boundaries;
 mod compressed;
-mod crowds;
 
 use handover_protocol::admin::{DrainMode, MoveReport, MoveRequest};
 use handover_tests::{BoardServer, Database, Gateway, Program, Route};

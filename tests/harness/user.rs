@@ -301,7 +301,11 @@ impl User {
         loop {
             match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => return understand(text.as_str()),
-                Some(Ok(Message::Binary(bytes))) => return Heard::Binary(bytes),
+                // A binary message is answered in kind.
+                Some(Ok(Message::Binary(bytes))) => match std::str::from_utf8(&bytes).map(understand) {
+                    Ok(Heard::Text(_)) | Err(_) => return Heard::Binary(bytes),
+                    Ok(heard) => return heard,
+                },
                 Some(Ok(Message::Pong(bytes))) => return Heard::Pong(bytes),
                 Some(Ok(Message::Close(frame))) => {
                     // The reply goes out with the next poll, which also ends the connection.
