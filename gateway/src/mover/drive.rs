@@ -276,8 +276,8 @@ impl Drive {
         let times = FreezeTimes {
             // What fails must leave time to thaw within the hold.
             answer: (self.planned.route.freeze_timeout).min(self.hold_left().saturating_sub(THAW_TIMEOUT_MIN)),
-            // Longer than the hold: it covers commit and activation.
-            frozen: self.planned.route.hold_timeout,
+            // A commit is sent within the hold or not at all; the source stays frozen while it is carried out.
+            frozen: self.planned.route.hold_timeout + COMMIT_TIME,
         };
         self.answer(Some(MoveStep::Freeze), async move {
             let (event, frozen) = calls::freeze(&board, &source, sessions, times).await;
@@ -503,6 +503,10 @@ async fn at(deadline: Option<Instant>) {
 
 /// A registry whose answer settled nothing is asked again after so long.
 const READ_BACK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A commit at the very end of a hold, and the activation behind it: a sync of the registry and a round trip. Servers
+/// wait half of a freeze's deadline for what they count, so that much must stay below `freeze_timeout`.
+const COMMIT_TIME: Duration = Duration::from_millis(500);
 
 /// An activation beyond the hold, when nobody waits any more, still gets half of this.
 const ACTIVATE_TIMEOUT_MIN: Duration = Duration::from_secs(2);
