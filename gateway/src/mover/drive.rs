@@ -183,7 +183,7 @@ impl Drive {
                 let mover = Arc::clone(&self.mover);
                 self.answer(None, async move {
                     calls::settle(&mover.boards, &board).await;
-                    Event::Switched.into()
+                    Event::PlacementSettled.into()
                 });
             }
             Command::CutSessions => {
@@ -377,8 +377,7 @@ impl Drive {
         let mut barrier = std::mem::take(&mut self.barrier);
         self.answer(Some(MoveStep::Switch), async move {
             let generation = board.placement().generation;
-            let switched = barrier.switch(&target, generation, &from, &mover.metrics);
-            tokio::join!(switched, calls::settle(&mover.boards, &board));
+            barrier.switch(&target, generation, &from, &mover.metrics).await;
             Reply {
                 event: Event::Switched,
                 news: News::Barrier(barrier),

@@ -3,7 +3,7 @@
 //! ```text
 //!   Claiming ▶ Preparing ▶ (Telling) ▶ Holding ▶ Freezing ▶ DrainingDown ─────────────┐
 //!                                         │                                           ▼
-//!                                         └▶ Quieting ▶ Closing ▶ Settling ─────▶ Committing ▶ Activating ▶ Switching ▶ Releasing ▶ Ended
+//!                                         └▶ Quieting ▶ Closing ▶ Settling ─────▶ Committing ▶ Activating ▶ (Switching) ▶ Recording ▶ Releasing ▶ Ended
 //!                                            (opaque)                               │   ▲        │   ▲
 //!                                                                                   ▼   │        ▼   │
 //!   before the commit, any failure:                                            CommitUnknown   Raising
@@ -105,6 +105,8 @@ pub enum Phase {
     Raising,
     /// Sessions are attached to the target.
     Switching,
+    /// The registry notes that the target serves; sessions that crossed do not wait for that, newcomers do.
+    Recording,
     /// The source drops the board.
     Releasing,
     /// The registry is asked to raise the attempt, so that no commit can match any more.
@@ -181,6 +183,7 @@ impl Move {
             Phase::Activating => self.activating(event),
             Phase::Raising => self.raising(event),
             Phase::Switching => self.switching(event),
+            Phase::Recording => self.recording(event),
             Phase::Releasing => self.releasing(event),
             Phase::Aborting => self.aborting(event),
             Phase::Thawing => self.thawing(event),
@@ -212,7 +215,18 @@ impl Move {
         match std::mem::replace(&mut self.users, Users::Free) {
             Users::Free => Vec::new(),
             Users::Held => vec![last, Command::Unpark],
-            Users::Cut => vec![Command::Unpark],
+            Users::Cut | Users::Resumed => vec![Command::Unpark],
+        }
+    }
+
+    /// Lets sessions go on; newcomers still wait.
+    fn resume(&mut self) -> Vec<Command> {
+        match self.users {
+            Users::Held => {
+                self.users = Users::Resumed;
+                vec![Command::Resume]
+            }
+            Users::Free | Users::Cut | Users::Resumed => Vec::new(),
         }
     }
 
@@ -222,14 +236,14 @@ impl Move {
                 self.users = Users::Cut;
                 vec![Command::CutSessions]
             }
-            Users::Free | Users::Cut => Vec::new(),
+            Users::Free | Users::Cut | Users::Resumed => Vec::new(),
         }
     }
 }
 
 impl Phase {
     /// Every phase, in the order of the diagram.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Claiming,
         Self::Preparing,
         Self::Telling,
@@ -245,6 +259,7 @@ impl Phase {
         Self::Activating,
         Self::Raising,
         Self::Switching,
+        Self::Recording,
         Self::Releasing,
         Self::Aborting,
         Self::Thawing,
@@ -262,6 +277,8 @@ enum Users {
     Held,
     /// Newcomers are parked or refused; sessions were told to come back and are not to be resumed.
     Cut,
+    /// Newcomers are parked; sessions go on with the target.
+    Resumed,
 }
 
 /// What was asked of the registry.

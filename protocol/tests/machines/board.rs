@@ -211,7 +211,7 @@ impl Board {
                 (E::Activated, now),
                 (E::ActivateFailed(Reason::ActivateUnanswered), now),
             ],
-            Ask::SettlePlacement => vec![(E::Switched, now)],
+            Ask::SettlePlacement => vec![(E::PlacementSettled, now)],
             Ask::Release => vec![(E::Released, now)],
             Ask::Thaw => vec![(E::Thawed, now), (E::ThawFailed, now)],
         }

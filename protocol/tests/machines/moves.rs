@@ -49,12 +49,12 @@ fn phases(plan: Plan) -> Vec<Phase> {
         Level::Opaque => &[Phase::Freezing, Phase::DrainingDown, Phase::Thawing],
     };
     let is_told = plan.crossing == Crossing::ReconnectByMessage;
-    let may_redial = plan.crossing == Crossing::Transparent;
+    let crosses = plan.crossing == Crossing::Transparent;
     Phase::ALL
         .into_iter()
         .filter(|phase| !skipped.contains(phase))
         .filter(|phase| is_told || *phase != Phase::Telling)
-        .filter(|phase| may_redial || *phase != Phase::Redialling)
+        .filter(|phase| crosses || !matches!(phase, Phase::Switching | Phase::Redialling))
         .collect()
 }
 

@@ -26,6 +26,7 @@ fn a_contract_move_takes_the_steps_of_the_diagram() {
         Event::Committed,
         Event::Activated,
         Event::Switched,
+        Event::PlacementSettled,
         Event::Released,
     ];
     let commands = tell(&mut machine, &events);
@@ -39,7 +40,8 @@ fn a_contract_move_takes_the_steps_of_the_diagram() {
             vec![Command::Commit],
             vec![Command::Activate],
             vec![Command::Switch],
-            vec![Command::Resume, Command::Unpark, Command::Release],
+            vec![Command::Resume, Command::SettlePlacement],
+            vec![Command::Unpark, Command::Release],
             vec![Command::Finish],
         ]
     );
@@ -59,6 +61,7 @@ fn an_opaque_move_closes_and_settles_in_the_place_of_freezing() {
         Event::Committed,
         Event::Activated,
         Event::Switched,
+        Event::PlacementSettled,
         Event::Released,
     ];
     let commands = tell(&mut machine, &events);
@@ -104,7 +107,12 @@ fn ends_by_closing(mut machine: Move) {
     assert!(!told.contains(&Command::CutSessions));
     let commands = tell(
         &mut machine,
-        &[Event::Committed, Event::Activated, Event::Switched, Event::Released],
+        &[
+            Event::Committed,
+            Event::Activated,
+            Event::PlacementSettled,
+            Event::Released,
+        ],
     );
     assert_eq!(
         commands,
@@ -212,7 +220,7 @@ fn a_commit_unknown_at_the_holds_deadline_leaves_the_board_to_nobody_until_it_is
         Event::ReadFailed,
         Event::ReadCommitted,
         Event::Activated,
-        Event::Switched,
+        Event::PlacementSettled,
     ];
     let commands = tell(&mut machine, &events);
     assert_eq!(

@@ -31,9 +31,9 @@ pub enum Command {
     Activate,
     /// Compare-and-set to a generation above the fence that refused.
     Raise,
-    /// Attach every session to the target, and settle the placement.
+    /// Attach every session to the target.
     Switch,
-    /// Settle the placement without attaching anybody.
+    /// Settle the placement: the target serves.
     SettlePlacement,
     /// Close every session that is still held, telling it to reconnect.
     CutSessions,

@@ -60,8 +60,10 @@ pub enum Event {
     Raised,
     /// It was not, or it is not known.
     RaiseFailed,
-    /// Every session is attached or has left the barrier, and the placement is settled.
+    /// Every session is attached or has left the barrier.
     Switched,
+    /// The registry has noted that the target serves, or leaves that to the next comer.
+    PlacementSettled,
     /// The source has dropped the board, or does not answer.
     Released,
     /// The attempt was raised, or the claim was never there: the source keeps the board.
@@ -84,7 +86,7 @@ pub enum Event {
 
 impl Event {
     /// Every event, with one reason each.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Claimed,
         Self::ClaimRefused,
         Self::ClaimUnknown,
@@ -113,6 +115,7 @@ impl Event {
         Self::Raised,
         Self::RaiseFailed,
         Self::Switched,
+        Self::PlacementSettled,
         Self::Released,
         Self::AbortRaised,
         Self::AbortRefused,
@@ -176,6 +179,7 @@ pub(super) fn ignore(late: Event) -> Vec<Command> {
         | Event::Raised
         | Event::RaiseFailed
         | Event::Switched
+        | Event::PlacementSettled
         | Event::Released
         | Event::AbortRaised
         | Event::AbortRefused

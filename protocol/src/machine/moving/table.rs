@@ -66,6 +66,7 @@ fn facts(state: &Move) -> Vec<&'static str> {
             Users::Free => "users free",
             Users::Held => "users held",
             Users::Cut => "users cut",
+            Users::Resumed => "users resumed",
         },
         match state.transfer {
             Transfer::NotAsked => "no commit sent",
@@ -132,7 +133,7 @@ impl Plan {
 const FACTS: [&[&str]; 11] = [
     &["opaque", "contract"],
     &["transparent", "by message", "by close"],
-    &["users free", "users held", "users cut"],
+    &["users free", "users held", "users cut", "users resumed"],
     &["no commit sent", "commit sent", "commit applied"],
     &["frozen", "not frozen"],
     &["source closed", "source not closed"],

@@ -49,10 +49,12 @@ impl Move {
             (Event::Activated, Users::Held) => match self.plan.crossing {
                 Crossing::Transparent => self.enter(Phase::Switching, &[Command::Switch]),
                 Crossing::ReconnectByMessage | Crossing::ReconnectByClose => {
-                    self.enter(Phase::Switching, &[Command::SettlePlacement])
+                    self.enter(Phase::Recording, &[Command::SettlePlacement])
                 }
             },
-            (Event::Activated, Users::Cut | Users::Free) => self.enter(Phase::Switching, &[Command::SettlePlacement]),
+            (Event::Activated, Users::Cut | Users::Free | Users::Resumed) => {
+                self.enter(Phase::Recording, &[Command::SettlePlacement])
+            }
             (Event::ActivateRefused, _) if self.raises_left > 0 => {
                 self.raises_left -= 1;
                 self.enter(Phase::Raising, &[Command::Raise])
@@ -79,13 +81,26 @@ impl Move {
 
     pub(super) fn switching(&mut self, event: Event) -> Vec<Command> {
         match event {
+            // The target has the fence and a restart finishes what is granted: nobody has to wait for the record.
             Event::Switched => {
+                let mut commands = self.resume();
+                commands.extend(self.enter(Phase::Recording, &[Command::SettlePlacement]));
+                commands
+            }
+            // No hold is longer than its deadline: who is not attached by now has to reconnect.
+            Event::HoldDeadline => self.resume(),
+            late => ignore(late),
+        }
+    }
+
+    pub(super) fn recording(&mut self, event: Event) -> Vec<Command> {
+        match event {
+            Event::PlacementSettled => {
                 let mut commands = self.let_in();
                 commands.extend(self.enter(Phase::Releasing, &[Command::Release]));
                 commands
             }
-            // No hold is longer than its deadline: who is not attached by now has to reconnect.
-            Event::HoldDeadline => self.let_in(),
+            Event::HoldDeadline => self.cut(),
             late => ignore(late),
         }
     }

@@ -46,7 +46,7 @@ impl Move {
                     commands.push(Command::Shut);
                     commands
                 }
-                Users::Free | Users::Cut => Vec::new(),
+                Users::Free | Users::Cut | Users::Resumed => Vec::new(),
             },
             (late, _) => ignore(late),
         }
@@ -104,7 +104,7 @@ impl Move {
                 commands.extend(self.let_go());
                 commands
             }
-            (false, _, _) | (true, Users::Free | Users::Cut, _) => self.let_go(),
+            (false, _, _) | (true, Users::Free | Users::Cut | Users::Resumed, _) => self.let_go(),
         }
     }
 
@@ -132,7 +132,7 @@ impl Move {
                 commands.push(Command::ForgetStandby);
                 commands
             }
-            Users::Free | Users::Cut => Vec::new(),
+            Users::Free | Users::Cut | Users::Resumed => Vec::new(),
         }
     }
 }

@@ -70,7 +70,11 @@ impl World {
                 (Event::RaiseFailed, Effect::Done),
                 (Event::RaiseFailed, Effect::NotDone),
             ],
-            Ask::Switch | Ask::SettlePlacement => vec![(Event::Switched, Effect::Done)],
+            Ask::Switch => vec![(Event::Switched, Effect::Done)],
+            Ask::SettlePlacement => vec![
+                (Event::PlacementSettled, Effect::Done),
+                (Event::PlacementSettled, Effect::NotDone),
+            ],
             Ask::Release => vec![(Event::Released, Effect::Done)],
             Ask::Thaw => {
                 let mut answers = vec![(Event::ThawFailed, Effect::NotDone), (Event::ThawFailed, Effect::Done)];
@@ -98,7 +102,7 @@ impl World {
                     next: Record::of(&raised),
                 })
             }
-            Ask::Switch | Ask::SettlePlacement => self.record.placement().settle().ok().map(|settled| Write {
+            Ask::SettlePlacement => self.record.placement().settle().ok().map(|settled| Write {
                 expected: self.record,
                 next: Record::of(&settled),
             }),
@@ -112,6 +116,7 @@ impl World {
             | Ask::Settle
             | Ask::ReadBack
             | Ask::Activate
+            | Ask::Switch
             | Ask::Release
             | Ask::Thaw
             | Ask::Redial => None,
@@ -164,6 +169,7 @@ pub(super) fn is_success(event: Event) -> bool {
             | Event::Activated
             | Event::Raised
             | Event::Switched
+            | Event::PlacementSettled
             | Event::Released
             | Event::AbortRaised
             | Event::Thawed
