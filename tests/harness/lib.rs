@@ -31,7 +31,7 @@ pub use eventually::{eventually, eventually_some};
 pub use gateway::{Gateway, GatewayBuilder, Route};
 pub use library_user::{ClientLibrary, LibraryUser, Strokes};
 pub use matrix::{Scope, matrix};
-pub use meddler::{Call, ControlMeddler, Hook, Seen, TrafficMeddler, Trick};
+pub use meddler::{Call, ControlMeddler, Hook, Seen, TrafficMeddler, Trick, Way};
 pub use port::free_port;
 pub use postgres::{Database, SavedChange};
 pub use process::Process;

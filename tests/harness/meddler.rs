@@ -5,6 +5,7 @@
 //! trick pass unchanged, and all are noted.
 
 mod control;
+mod dam;
 mod traffic;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use http::StatusCode;
 use tokio::sync::Notify;
 
 pub use control::ControlMeddler;
+pub use dam::Way;
 pub use traffic::TrafficMeddler;
 
 /// A call that a trick can be laid on.

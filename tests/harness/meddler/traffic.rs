@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::dam::{Dam, Way};
 use super::{Book, Call, Seen, Trick};
 
 /// Stands for a server's URL.
@@ -29,6 +30,22 @@ pub struct TrafficMeddler {
 struct Tunnels {
     open: Arc<AtomicUsize>,
     cut: Arc<Notify>,
+    dams: Arc<Dams>,
+}
+
+#[derive(Debug, Default)]
+struct Dams {
+    up: Dam,
+    down: Dam,
+}
+
+impl Dams {
+    fn of(&self, way: Way) -> &Dam {
+        match way {
+            Way::Up => &self.up,
+            Way::Down => &self.down,
+        }
+    }
 }
 
 impl TrafficMeddler {
@@ -85,6 +102,29 @@ impl TrafficMeddler {
         self.tunnels.cut.notify_waiters();
     }
 
+    /// Lets so many more bytes pass one way, over all connections together, and holds what comes behind them.
+    pub fn dam(&self, way: Way, bytes: u64) {
+        self.tunnels.dams.of(way).close_behind(bytes);
+    }
+
+    /// Waits until all has passed that a dam lets pass.
+    ///
+    /// # Panics
+    /// When it has not within `deadline`.
+    pub async fn dammed(&self, way: Way, deadline: Duration) {
+        self.tunnels.dams.of(way).filled(deadline).await;
+    }
+
+    /// Lets everything pass again.
+    pub fn open_dam(&self, way: Way) {
+        self.tunnels.dams.of(way).open();
+    }
+
+    /// Counts the bytes that have passed one way behind the handshakes, over all connections together.
+    pub fn passed(&self, way: Way) -> u64 {
+        self.tunnels.dams.of(way).passed()
+    }
+
     /// Waits until every trick has met its handshake.
     ///
     /// # Panics
@@ -108,7 +148,7 @@ async fn accept(listener: TcpListener, server: SocketAddr, book: Book, tunnels: 
             tunnels.open.fetch_add(1, Ordering::SeqCst);
             tokio::select! {
                 // Both ends see the connection end; what was on the way is lost, as with a cable.
-                _ = meddle(client, server, &book) => {}
+                _ = meddle(client, server, &book, &tunnels.dams) => {}
                 () = tunnels.cut.notified() => {}
             }
             tunnels.open.fetch_sub(1, Ordering::SeqCst);
@@ -117,7 +157,7 @@ async fn accept(listener: TcpListener, server: SocketAddr, book: Book, tunnels: 
     }
 }
 
-async fn meddle(mut client: TcpStream, server: SocketAddr, book: &Book) -> io::Result<()> {
+async fn meddle(mut client: TcpStream, server: SocketAddr, book: &Book, dams: &Dams) -> io::Result<()> {
     client.set_nodelay(true)?;
     let head = read_head(&mut client).await?;
     let text = String::from_utf8_lossy(&head).into_owned();
@@ -166,7 +206,12 @@ async fn meddle(mut client: TcpStream, server: SocketAddr, book: &Book) -> io::R
     }
     client.write_all(&answer).await?;
     let mut upstream = upstream;
-    copy_bidirectional(&mut client, &mut upstream).await.map(drop)
+    let ((mut from_client, mut to_client), (mut from_server, mut to_server)) = (client.split(), upstream.split());
+    tokio::try_join!(
+        dams.up.carry(&mut from_client, &mut to_server),
+        dams.down.carry(&mut from_server, &mut to_client),
+    )
+    .map(drop)
 }
 
 /// Reads until a head has come whole; bytes behind it come along.
