@@ -35,4 +35,4 @@ pub use meddler::{Call, ControlMeddler, Hook, Seen, TrafficMeddler, Trick, Way};
 pub use port::free_port;
 pub use postgres::{Database, SavedChange};
 pub use process::Process;
-pub use user::{Heard, User, UserError};
+pub use user::{Heard, User, UserError, recital};

@@ -189,6 +189,13 @@ impl User {
         self.last_seq = seq;
     }
 
+    /// Asks a server on another library for one message of [`recital`], as text or binary and in so many fragments, with
+    /// Pings between them where the library can.
+    pub async fn ask_for_recital(&mut self, bytes: usize, is_binary: bool, fragments: u32) {
+        self.say(&json!({"type": "recite", "bytes": bytes, "binary": is_binary, "fragments": fragments}))
+            .await;
+    }
+
     /// Sends one message of any content; the server numbers it behind the user's last change.
     ///
     /// # Panics
@@ -317,6 +324,11 @@ impl User {
             }
         }
     }
+}
+
+/// Returns what the test servers recite: each byte is a printable letter and tells its place, in steps of 89.
+pub fn recital(bytes: usize) -> Vec<u8> {
+    (33..122).cycle().take(bytes).collect()
 }
 
 fn understand(text: &str) -> Heard {

@@ -44,6 +44,8 @@ async def main():
 
 async def write(session, socket):
     async def send(item):
+        if isinstance(item, list):  # the library sends no fragments
+            item = item[0][:0].join(item)
         await (socket.send_bytes(item) if isinstance(item, bytes) else socket.send_str(item))
 
     async def close(code):

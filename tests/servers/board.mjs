@@ -1,9 +1,10 @@
 // Whiteboards in memory, and the control contract, as board.py has them: the rules are explained there.
 
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { hasContract, loadTime, log, options, saveTime } from "./flags.mjs";
 import { FenceLost, Store } from "./store.mjs";
+import { boardOf, fingerprint, recital, Refused, understand } from "./wire.mjs";
 
 const WELCOME_CHANGES_MAX = 200;
 const ENDED_SESSIONS_KEPT_MS = 30_000;
@@ -13,14 +14,6 @@ const SLOW_MS = 20;
 const incarnation = randomBytes(8).toString("hex");
 const store = await Store.open(options.database, `${options.name}/${incarnation}`);
 const boards = new Map();
-
-export class Refused extends Error {
-  constructor(type, detail, more = {}) {
-    super(detail);
-    this.status = { "unknown-board": 404, busy: 503 }[type] ?? 409;
-    this.problem = { type, status: this.status, title: type.replaceAll("-", " "), detail, ...more };
-  }
-}
 
 class Session {
   constructor(board, name, isResumed, socket) {
@@ -32,6 +25,16 @@ class Session {
     if (this.endedAt !== null) return;
     this.sent += 1;
     this.socket.send(JSON.stringify(body), { binary: isBinary });
+  }
+
+  // Sends one message in parts, with Pings between them.
+  recite(parts, isBinary) {
+    if (this.endedAt !== null) return;
+    this.sent += 1;
+    parts.forEach((part, place) => {
+      if (place > 0) this.socket.ping();
+      this.socket.send(part, { binary: isBinary, fin: place === parts.length - 1 });
+    });
   }
 }
 
@@ -190,6 +193,7 @@ async function apply(board, session, data, isBinary) {
     return;
   }
   if (session.user === null) return session.socket.close(1008);
+  if (body.type === "recite") return session.recite(recital(body), body.binary);
   await sleep(saveTime);
   await board.alone("saving", async () => {
     const user = session.user;
@@ -205,28 +209,6 @@ async function apply(board, session, data, isBinary) {
     const drawn = board.take(revision, user, seq, kept);
     board.others(session).forEach((other) => other.send(drawn));
   });
-}
-
-function boardOf(path) {
-  const parts = path.split("?")[0].split("/");
-  if (parts.length !== 4 || parts[1] !== "boards" || parts[3] !== "ws" || !parts[2]) {
-    throw new Refused("unknown-board", `no board at ${path}`);
-  }
-  return decodeURIComponent(parts[2]);
-}
-
-function understand(data) {
-  const needed = { hello: ["user"], draw: ["seq", "color", "points"] };
-  try {
-    const body = JSON.parse(data);
-    return needed[body?.type]?.every((key) => key in body) ? body : {};
-  } catch {
-    return {};
-  }
-}
-
-function fingerprint(data) {
-  return { bytes: data.length, sha1: createHash("sha1").update(data).digest("hex") };
 }
 
 // -- the contract

@@ -11,7 +11,7 @@ import secrets
 import time
 
 from store import FenceLost
-from wire import Refused, board_of, fingerprint, log, understand
+from wire import Refused, board_of, fingerprint, log, recital, understand
 
 HEADERS = {"Handover-Mode": "transparent", "Handover-Replay": "first=1;await"}
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024 + 1024
@@ -37,6 +37,12 @@ class Session:
             text = json.dumps(body, separators=(",", ":"))
             self.sent += 1
             self.queue.put_nowait(text.encode() if as_bytes else text)
+
+    def recite(self, parts):
+        """Queues one message that the library is to send in parts."""
+        if self.ended_at is None:
+            self.sent += 1
+            self.queue.put_nowait(parts)
 
     def close(self, code):
         self.queue.put_nowait(code)
@@ -175,6 +181,9 @@ class Boards:
             return
         if session.user is None:
             session.close(1008)
+            return
+        if body.get("type") == "recite":
+            session.recite(recital(body))
             return
         await asyncio.sleep(self.options.save_time)
         async with board.saving:

@@ -2,7 +2,8 @@
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
-import { activate, forget, freeze, page, prepare, Refused, report, thaw } from "./board.mjs";
+import { activate, forget, freeze, page, prepare, report, thaw } from "./board.mjs";
+import { Refused } from "./wire.mjs";
 
 const CONTROL_BYTES_MAX = 4 * 1024 * 1024;
 const BOARDS_PER_PAGE_MAX = 1000;

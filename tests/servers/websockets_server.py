@@ -51,8 +51,17 @@ async def main():
 
 
 async def write(session, socket):
+    async def send(item):
+        await socket.send(fragments(item) if isinstance(item, list) else item)
+
+    async def fragments(parts):
+        yield parts[0]
+        for part in parts[1:]:
+            await socket.ping()
+            yield part
+
     try:
-        await session.write(socket.send, socket.close)
+        await session.write(send, socket.close)
     except ConnectionClosed:
         pass
 

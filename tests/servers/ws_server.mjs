@@ -4,9 +4,10 @@
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
-import { admit, attach, detach, handle, Refused } from "./board.mjs";
+import { admit, attach, detach, handle } from "./board.mjs";
 import { control } from "./control.mjs";
 import { hasContract, log, options } from "./flags.mjs";
+import { Refused } from "./wire.mjs";
 
 const MESSAGE_BYTES_MAX = 16 * 1024 * 1024 + 1024;
 
