@@ -17,8 +17,11 @@ async def talk(client, options):
             await socket.send(parts if options.fragments > 1 else message)
 
         async def hear():
-            async for message in socket:
-                client.hear(message)
+            try:
+                async for message in socket:
+                    client.hear(message)
+            except ConnectionClosed:
+                pass  # with another code than 1000 or 1001
             client.end(socket.close_code)
 
         hearing = asyncio.create_task(hear())

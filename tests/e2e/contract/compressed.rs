@@ -1,5 +1,5 @@
-//! Compressed sessions of one library that are switched between servers of another: the client's compressor cannot be
-//! started again, and the target's starts afresh.
+//! Compressed sessions that are switched from a server of one library to one of another: the client's compressor cannot
+//! be started again, and the target's starts afresh.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use handover_protocol::admin::DrainMode;
 use handover_tests::{ClientLibrary, LibraryUser, Program, Route, Strokes, eventually, matrix};
 
-use super::{move_to_target, stage_of};
+use super::{Stage, move_to_target, stage_of};
 
 struct Case {
     client: ClientLibrary,
@@ -23,24 +23,22 @@ impl fmt::Display for Case {
 }
 
 #[tokio::test]
-async fn compressed_sessions_are_switched_between_servers_of_a_library() {
+async fn compressed_sessions_are_switched_between_servers_of_all_libraries() {
     let mut cases = Vec::new();
     for client in ClientLibrary::ALL {
-        for server in Program::LIBRARIES {
-            cases.push(Case {
-                client,
-                source: server,
-                target: server,
-            });
+        for source in Program::LIBRARIES {
+            for target in Program::LIBRARIES {
+                cases.push(Case { client, source, target });
+            }
         }
     }
-    // Each client and each server once.
+    // Each library once in each role.
     let subset = |case: &Case| {
         matches!(
-            (case.client, case.source),
-            (ClientLibrary::NodeWs, Program::Websockets)
-                | (ClientLibrary::Websockets, Program::Aiohttp)
-                | (ClientLibrary::Aiohttp, Program::NodeWs)
+            (case.client, case.source, case.target),
+            (ClientLibrary::NodeWs, Program::Websockets, Program::Aiohttp)
+                | (ClientLibrary::Websockets, Program::Aiohttp, Program::NodeWs)
+                | (ClientLibrary::Aiohttp, Program::NodeWs, Program::Websockets)
         )
     };
     for case in matrix("compressed client x source x target", cases, subset) {
@@ -50,17 +48,13 @@ async fn compressed_sessions_are_switched_between_servers_of_a_library() {
 
 async fn check(case: Case) {
     let stage = stage_of(case.source, case.target, &Route::whiteboard()).await;
-    let strokes = Strokes {
-        fragments: if case.client == ClientLibrary::Aiohttp { 1 } else { 3 },
-        ..Strokes::default()
-    };
-    let join = |name| LibraryUser::join(case.client, stage.gateway.traffic(), "b", name, &strokes);
-    let (ann, bob) = tokio::join!(join("ann"), join("bob"));
-    let extensions = ann.heard_of("open")[0]["extensions"].to_string();
-    assert!(extensions.contains("permessage-deflate"), "{case}: {extensions}");
+    let (ann, bob) = tokio::join!(
+        join(&case, &stage, "ann", Kind::Text),
+        join(&case, &stage, "bob", Kind::Binary)
+    );
     let saved_at_least = |changes| {
         let (ann, bob) = (&ann, &bob);
-        eventually("changes are saved", Duration::from_secs(10), move || async move {
+        eventually("changes are saved", Duration::from_secs(20), move || async move {
             ann.saved().len() >= changes && bob.saved().len() >= changes
         })
     };
@@ -72,9 +66,64 @@ async fn check(case: Case) {
     let (of_ann, of_bob) = tokio::join!(ann.finish(), bob.finish());
     assert_eq!(ann.saved(), (1..=of_ann).collect::<Vec<_>>(), "{case}");
     assert_eq!(bob.saved(), (1..=of_bob).collect::<Vec<_>>(), "{case}");
+    for (user, other) in [(&ann, "bob"), (&bob, "ann")] {
+        let drawn = user.drawn_by(other);
+        let follows = drawn.windows(2).all(|pair| pair[1] == pair[0] + 1);
+        assert!(follows && drawn.len() > 10, "{case}: {drawn:?}");
+    }
     let changes = stage.database.changes("b").await;
     assert_eq!(changes.len() as u64, of_ann + of_bob, "{case}");
     assert!(changes.iter().any(|change| change.generation == 1), "{case}");
     assert!(changes.iter().any(|change| change.generation == 2), "{case}");
     assert_eq!(stage.database.repeats("b").await, 0, "{case}");
+    let digests: i64 = sqlx::query_scalar("SELECT count(DISTINCT body::json -> 'pad' ->> 'sha1') FROM changes")
+        .fetch_one(stage.database.pool())
+        .await
+        .expect("the database answers");
+    assert_eq!(digests, 2, "{case}: each user's padding is the same in each change");
+}
+
+#[tokio::test]
+async fn a_target_on_other_terms_has_its_sessions_reconnect() {
+    // The reference server does not compress.
+    for (source, target) in [
+        (Program::NodeWs, Program::Reference),
+        (Program::Websockets, Program::Reference),
+    ] {
+        let case = Case {
+            client: ClientLibrary::Websockets,
+            source,
+            target,
+        };
+        let stage = stage_of(source, target, &Route::whiteboard()).await;
+        let ann = join(&case, &stage, "ann", Kind::Text).await;
+        let report = move_to_target(&stage.gateway, DrainMode::Transparent).await;
+        assert_eq!((report.switched, report.fallen_back), (0, 1), "{case}: {report:?}");
+        let metrics = stage.gateway.admin().metrics().await.expect("it has metrics");
+        let counted = metrics.value("handover_fallbacks_total", &[("reason", "disagreement")]);
+        assert_eq!(counted, Some(1.0), "{case}: {}", metrics.text());
+        eventually("the client is told", Duration::from_secs(10), || async {
+            !ann.heard_of("closed").is_empty()
+        })
+        .await;
+        assert_eq!(ann.heard_of("closed")[0]["code"], 1012, "{case}");
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Binary,
+}
+
+async fn join(case: &Case, stage: &Stage, name: &str, kind: Kind) -> LibraryUser {
+    let strokes = Strokes {
+        fragments: if case.client == ClientLibrary::Aiohttp { 1 } else { 3 },
+        is_binary: kind == Kind::Binary,
+        ..Strokes::default()
+    };
+    let user = LibraryUser::join(case.client, stage.gateway.traffic(), "b", name, &strokes).await;
+    let extensions = user.heard_of("open")[0]["extensions"].to_string();
+    assert!(extensions.contains("permessage-deflate"), "{case}: {extensions}");
+    user
 }
