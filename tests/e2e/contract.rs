@@ -2,6 +2,9 @@
 
 mod boundaries;
 mod compressed;
+mod fragments;
+mod meddled;
+mod sizes;
 
 use handover_protocol::admin::{DrainMode, MoveReport, MoveRequest};
 use handover_tests::{BoardServer, Database, Gateway, Program, Route};

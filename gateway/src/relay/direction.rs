@@ -172,6 +172,11 @@ impl Direction {
         self.first_wait.take()
     }
 
+    /// Reads whether something waits that only the receiver has to take.
+    pub fn is_owing(&self, limits: &Limits) -> bool {
+        self.is_saying() || self.passable(limits) > 0
+    }
+
     /// Returns what was recorded for a replay, and stops recording.
     pub fn recorder(&self) -> Option<&Recorder> {
         self.recorder.as_deref()

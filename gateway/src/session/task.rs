@@ -326,7 +326,7 @@ impl Task {
         let Some(moving) = &mut self.moving else { return };
         let reason = match (before, event) {
             (Phase::Stopping, Event::Deadline) => Fallback::Boundary,
-            (Phase::Draining, Event::Deadline) => Fallback::Stalled,
+            (Phase::Draining, Event::Deadline) => stalled_by(&self.down, &self.limits),
             (Phase::Attaching, Event::Deadline) => Fallback::SwitchTimeout,
             (_, Event::SourceEof) => Fallback::SourceGone,
             (_, Event::Cut) => Fallback::HoldTimeout,
@@ -341,7 +341,13 @@ impl Task {
     }
 
     pub(super) fn set_timer(&mut self) {
-        self.timer = longest(self.machine.phase(), &self.route).map(|longest| Box::pin(tokio::time::sleep(longest)));
+        let phase = self.machine.phase();
+        let awaits_boundary = phase == Phase::Draining && stalled_by(&self.down, &self.limits) == Fallback::Boundary;
+        let longest = match awaits_boundary {
+            true => Some(self.route.boundary_timeout),
+            false => longest(phase, &self.route),
+        };
+        self.timer = longest.map(|longest| Box::pin(tokio::time::sleep(longest)));
     }
 
     fn report(&mut self) {
@@ -372,6 +378,17 @@ impl Task {
             self.down.bytes_passed(),
             self.metrics.bytes.of(Way::ToClient),
         );
+    }
+}
+
+/// Says who is waited for while a source's last messages are brought to the client, as the reason that it would be.
+fn stalled_by(down: &Direction, limits: &Limits) -> Fallback {
+    if down.is_owing(limits) {
+        Fallback::Stalled
+    } else if down.has_arrived_at_boundary() {
+        Fallback::Short
+    } else {
+        Fallback::Boundary
     }
 }
 
