@@ -3,6 +3,7 @@
 mod boundaries;
 mod compressed;
 mod fragments;
+mod held;
 mod meddled;
 mod sizes;
 

@@ -18,6 +18,7 @@ use handover_protocol::frame::{Limits, Scanner, Sender, Violation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::buffer::{BUFFER_BYTES, with_buffer};
+use super::heartbeat::Heartbeat;
 use super::recorder::Recorder;
 
 /// How far bytes may pass.
@@ -65,6 +66,7 @@ pub struct Direction {
     is_over: bool,
     finish: Finish,
     recorder: Option<Box<Recorder>>,
+    heartbeat: Option<Box<Heartbeat>>,
     /// When the first byte came that found the valve shut.
     first_wait: Option<Instant>,
     bytes: u64,
@@ -105,6 +107,7 @@ impl Direction {
             is_over: false,
             finish: Finish::No,
             recorder,
+            heartbeat: None,
             first_wait: None,
             bytes: 0,
         };
@@ -170,6 +173,23 @@ impl Direction {
     /// Returns when the first byte came that had to wait at a shut valve, and forgets it.
     pub fn take_first_wait(&mut self) -> Option<Instant> {
         self.first_wait.take()
+    }
+
+    /// Reads, once for each, whether the receiver has got another heartbeat: a Ping of a client, a Pong of a server.
+    pub fn take_heartbeat_news(&mut self) -> bool {
+        self.heartbeat.as_mut().is_some_and(|heartbeat| heartbeat.take_news())
+    }
+
+    /// Returns the payload of the last heartbeat that the receiver got.
+    pub fn last_heartbeat(&self) -> Option<&[u8]> {
+        self.heartbeat.as_ref()?.payload()
+    }
+
+    /// Forgets the last heartbeat.
+    pub fn forget_heartbeat(&mut self) {
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.forget();
+        }
     }
 
     /// Reads whether something waits that only the receiver has to take.
@@ -326,9 +346,9 @@ impl Direction {
             };
             went = true;
             self.bytes += length as u64;
-            self.sent
-                .scan(limits, &self.waiting[..length])
-                .map_err(Fault::Violation)?;
+            let (before, passed) = (self.sent, &self.waiting[..length]);
+            self.sent.scan(limits, passed).map_err(Fault::Violation)?;
+            Heartbeat::follow(&mut self.heartbeat, limits, before, self.sent, passed);
             self.waiting.advance(length);
             if self.waiting.is_empty() {
                 // Nothing waits: no buffer is kept.
@@ -390,12 +410,14 @@ impl Direction {
         let whole = bytes.len() - self.seen.header_bytes_pending().min(bytes.len());
         let length = poll_write(writer, context, &bytes[..whole])?;
         self.bytes += length as u64;
+        let before = self.sent;
         if length == bytes.len() {
             self.sent = self.seen;
         } else {
             self.sent.scan(limits, &bytes[..length]).map_err(Fault::Violation)?;
             self.waiting.extend_from_slice(&bytes[length..]);
         }
+        Heartbeat::follow(&mut self.heartbeat, limits, before, self.sent, &bytes[..length]);
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 
 mod buffer;
 mod direction;
+mod heartbeat;
 mod held;
 mod linger;
 mod recorder;

@@ -205,6 +205,7 @@ impl Task {
                 if let Some(moving) = &mut self.moving {
                     moving.crossed = true;
                 }
+                self.answer_lost_ping();
                 self.down.set_valve(Valve::ToCount(self.down.messages_arrived()));
                 match self.down.go_on_with(&self.limits, &attached.said) {
                     Ok(()) => self.event(Event::AttachDone),

@@ -96,6 +96,20 @@ impl Task {
         }
     }
 
+    /// Answers in the source's place the client's last Ping that the source was passed and whose Pong has not come: of
+    /// several only the last needs an answer (RFC 6455 section 5.5.3).
+    pub(super) fn answer_lost_ping(&mut self) {
+        if let Some(payload) = self.up.last_heartbeat()
+            && self.down.last_heartbeat() != Some(payload)
+            && !self.machine.is_client_gone()
+        {
+            let mut pong = Vec::new();
+            encode_pong(payload, None, &mut pong);
+            self.down.say(&pong);
+        }
+        self.up.forget_heartbeat();
+    }
+
     fn note_source(&mut self) {
         let heard = self.down.messages_arrived();
         if let Some(moving) = &mut self.moving

@@ -255,6 +255,10 @@ impl Task {
         {
             return Some(event);
         }
+        // What was answered before is no answer to a Ping that came since.
+        if self.up.take_heartbeat_news() {
+            self.down.forget_heartbeat();
+        }
         // A client that has its end of stream takes nothing more; what a held session's source still says only counts.
         let client = (!self.down.is_finished()).then_some(&mut self.client);
         let down = self.down.pump(context, &limits, self.upstream.as_mut(), client);

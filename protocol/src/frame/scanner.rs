@@ -24,6 +24,8 @@ pub struct Scanner {
     message_bytes: u64,
     /// Frames of the open message; zero outside one.
     fragments: u32,
+    /// Pings of a client, Pongs of a server, that have begun; it wraps.
+    heartbeats: u16,
     sender: Sender,
     is_closed: bool,
 }
@@ -70,6 +72,7 @@ impl Scanner {
             messages: 0,
             message_bytes: 0,
             fragments: 0,
+            heartbeats: 0,
             sender,
             is_closed: false,
         }
@@ -152,6 +155,12 @@ impl Scanner {
     /// Counts the data messages that have ended; control frames do not count.
     pub fn messages(&self) -> u64 {
         self.messages
+    }
+
+    /// Counts the Pings of a client, or the Pongs of a server, whose header has passed; it wraps at 65 536, which is more
+    /// than a read of 64 KiB can hold.
+    pub fn heartbeats(&self) -> u16 {
+        self.heartbeats
     }
 
     /// Reads whether nothing is under way: no frame, no header, no fragmented message.
@@ -286,6 +295,8 @@ impl Scanner {
         if !header.opcode.is_control() {
             self.fragments += 1;
             self.message_bytes += header.payload_len;
+        } else if header.opcode == self.heartbeat() {
+            self.heartbeats = self.heartbeats.wrapping_add(1);
         }
     }
 
@@ -300,6 +311,14 @@ impl Scanner {
             }
             Opcode::Close => self.is_closed = true,
             Opcode::Continuation | Opcode::Text | Opcode::Binary | Opcode::Ping | Opcode::Pong => {}
+        }
+    }
+
+    /// Returns what the sender shows by that the peer is to be taken for alive: it asks, or it answers.
+    fn heartbeat(&self) -> Opcode {
+        match self.sender {
+            Sender::Client => Opcode::Ping,
+            Sender::Server => Opcode::Pong,
         }
     }
 
