@@ -2,9 +2,12 @@
 
 mod boundaries;
 mod compressed;
+mod crowds;
 mod fragments;
 mod held;
+mod loading;
 mod meddled;
+mod queued;
 mod sizes;
 
 use handover_protocol::admin::{DrainMode, MoveReport, MoveRequest};
