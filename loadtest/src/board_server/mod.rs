@@ -121,6 +121,9 @@ impl BoardServer {
             let router = control::router(server.clone(), token);
             listeners.spawn(serve(control, router, CancellationToken::new()));
         }
+        if server.is_contract() {
+            tokio::spawn(server.clone().watch_fences());
+        }
         tokio::spawn(keep_log_short(server.store.clone(), server.stopping.clone()));
         info!(name = %options.name, release = %options.release, incarnation = %server.incarnation, ?addresses, "serving");
         Ok(Self {

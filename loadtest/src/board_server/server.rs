@@ -10,10 +10,10 @@ use handover_protocol::contract::{BoardReport, BoardRole};
 use handover_protocol::generation::Attempt;
 use handover_protocol::id::{BoardId, Incarnation, ReleaseName, ServerName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, info_span, warn};
 
 use super::board::{Actor, Event, SessionKey};
 use crate::store::{Store, Writer};
@@ -139,11 +139,40 @@ impl Server {
 
     /// Counts the boards that the server serves.
     pub(super) fn owned_boards(&self) -> u64 {
-        let is_owned = |handle: &&BoardHandle| {
-            let report = handle.report.borrow();
-            report.as_ref().is_some_and(|report| report.role == BoardRole::Owner)
-        };
-        self.boards().open.values().filter(is_owned).count() as u64
+        self.boards().open.values().filter(|handle| handle.is_owner()).count() as u64
+    }
+
+    /// Lists the tasks of the boards that the server serves.
+    fn owned(&self) -> Vec<(BoardId, BoardHandle)> {
+        let boards = self.boards();
+        let open = boards.open.iter().filter(|(_, handle)| handle.is_owner());
+        open.map(|(board, handle)| (board.clone(), handle.clone())).collect()
+    }
+
+    /// Looks until the server ends whether boards were given to others behind its back: while the process stood still,
+    /// or was not reached, it was told of nothing.
+    pub(super) async fn watch_fences(self: Arc<Self>) {
+        while self
+            .stopping
+            .run_until_cancelled(sleep(FENCES_INTERVAL))
+            .await
+            .is_some()
+        {
+            // Listed before the fences are read: what is served by then has its fence in what is read.
+            let owned = self.owned();
+            if owned.is_empty() {
+                continue;
+            }
+            match self.store.fences_of(&self.owner).await {
+                Ok(held) => {
+                    for (_, handle) in owned.iter().filter(|(board, _)| !held.contains(board)) {
+                        // One whose mailbox is full is looked at again.
+                        let _ = handle.mailbox.try_send(Event::FenceDoubted);
+                    }
+                }
+                Err(fault) => warn!(%fault, "cannot read the fences"),
+            }
+        }
     }
 
     /// Takes a place among the loads, if one is free.
@@ -178,6 +207,13 @@ impl Server {
     }
 }
 
+impl BoardHandle {
+    fn is_owner(&self) -> bool {
+        let report = self.report.borrow();
+        report.as_ref().is_some_and(|report| report.role == BoardRole::Owner)
+    }
+}
+
 impl Boards {
     fn forget(&mut self, board: &BoardId, closed: Option<Attempt>, mailbox: &mpsc::Sender<Event>) {
         let is_current = |handle: &BoardHandle| handle.mailbox.same_channel(mailbox);
@@ -199,5 +235,7 @@ pub(super) fn owner(name: &ServerName, incarnation: &Incarnation) -> String {
 
 /// Events that may wait for a board; who sends more waits.
 const MAILBOX_MAX: usize = 1024;
+/// A server that has lost a board says so this late at most; one query each time, however many boards there are.
+const FENCES_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a call that was delayed on its way is recognised after its board was dropped.
 const FORGOTTEN: Duration = Duration::from_secs(60);

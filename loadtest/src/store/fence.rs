@@ -1,5 +1,7 @@
 //! The fence of a board: which process may write it, under which generation.
 
+use std::collections::HashSet;
+
 use handover_protocol::generation::Generation;
 use handover_protocol::id::BoardId;
 use handover_protocol::placement::Owner;
@@ -74,6 +76,16 @@ impl Store {
         }))
     }
 
+    /// Reads which boards' fences a process holds.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn fences_of(&self, owner: &str) -> Result<HashSet<BoardId>, StoreError> {
+        let rows = on_pool!(&self.reads, pool => sqlx::query_as::<_, (String,)>(READ_OWN)
+            .bind(owner).fetch_all(pool).await)?;
+        rows.into_iter().map(|(board,)| Ok(board.parse()?)).collect()
+    }
+
     /// Reads every fence, by board.
     ///
     /// # Errors
@@ -95,4 +107,5 @@ const TAKE: &str = "INSERT INTO fences (board, generation, owner) VALUES ($1, $2
     WHERE fences.generation < excluded.generation \
     OR (fences.generation = excluded.generation AND fences.owner = excluded.owner) RETURNING generation";
 const READ: &str = "SELECT generation, owner FROM fences WHERE board = $1";
+const READ_OWN: &str = "SELECT board FROM fences WHERE owner = $1";
 const READ_ALL: &str = "SELECT board, generation, owner FROM fences ORDER BY board";

@@ -149,7 +149,8 @@ impl Actor {
             }
             Event::Freeze(request, reply) => self.freeze(request, reply),
             Event::Activate(request, reply) => self.activate(request, reply),
-            Event::Thaw(request, reply) => self.thaw(&request, reply),
+            Event::Thaw(request, reply) => self.thaw(request, reply),
+            Event::FenceDoubted => self.check_fence(),
         }
     }
 

@@ -124,12 +124,18 @@ impl Actor {
         self.work = Some(Work::new(Kind::Activation(request, reply), taking));
     }
 
-    /// Takes the board back after an abort, and closes the attempt.
-    pub(super) fn thaw(&mut self, request: &ThawRequest, reply: Reply<Thawed>) {
+    /// Begins to take the board back after an abort: nothing is given back before the fence is read.
+    pub(super) fn thaw(&mut self, request: ThawRequest, reply: Reply<Thawed>) {
         if let Err(problem) = self.admit_call(request.generation, request.attempt) {
             let _ = reply.send(Err(problem));
             return;
         }
+        let reading = read_fence(self.server.clone(), self.board.clone());
+        self.work = Some(Work::new(Kind::Thaw(request, reply), reading));
+    }
+
+    /// Serves the board after a thaw, and closes the attempt.
+    pub(super) fn serve_again(&mut self, request: &ThawRequest) -> Thawed {
         self.attempt = request.attempt;
         self.take_back(request.attempt);
         for id in &request.gone {
@@ -139,8 +145,9 @@ impl Actor {
                 self.roster.close(key, Order::moved());
             }
         }
-        let revision = self.revision();
-        let _ = reply.send(Ok(Thawed { revision }));
+        Thawed {
+            revision: self.revision(),
+        }
     }
 
     /// Drops the standby or the frozen copy.
@@ -181,6 +188,15 @@ impl Actor {
     pub(super) fn read_own_fence(&mut self) {
         let reading = read_fence(self.server.clone(), self.board.clone());
         self.work = Some(Work::new(Kind::SelfThaw, reading));
+    }
+
+    /// Looks whether somebody else has taken the fence of a board that is served here.
+    pub(super) fn check_fence(&mut self) {
+        // What is under way reads the fence itself, or the next look does.
+        if matches!(self.phase, Phase::Owner) && self.work.is_none() {
+            let reading = read_fence(self.server.clone(), self.board.clone());
+            self.work = Some(Work::new(Kind::FenceCheck, reading));
+        }
     }
 
     /// Serves again, and handles what came while the board was frozen.

@@ -31,6 +31,8 @@ pub(in crate::board_server) enum Event {
     Ended(SessionKey),
     /// Somebody asks whether the board is served here.
     Check(Option<Generation>, Reply<()>),
+    /// The database does not list the board as this server's.
+    FenceDoubted,
     /// The call of the contract.
     Prepare(PrepareRequest, Reply<Prepared>),
     /// The call of the contract.

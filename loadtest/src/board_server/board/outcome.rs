@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use handover_protocol::contract::{
-    ActivateRequest, Activated, ContractProblem, ContractProblemType, PrepareRequest, Prepared,
+    ActivateRequest, Activated, ContractProblem, ContractProblemType, PrepareRequest, Prepared, ThawRequest, Thawed,
 };
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -23,6 +23,8 @@ impl Actor {
             (Kind::Activation(request, reply), Outcome::Fence(taken)) => self.note_activation(request, reply, taken),
             (Kind::Opening, Outcome::Read(rows)) => self.note_opened(rows),
             (Kind::SelfThaw, Outcome::FenceRead(fence)) => self.note_self_thaw(fence),
+            (Kind::Thaw(request, reply), Outcome::FenceRead(fence)) => self.note_thaw(&request, reply, fence),
+            (Kind::FenceCheck, Outcome::FenceRead(fence)) => self.note_fence(fence),
             (Kind::OwnershipCheck(request, reply), Outcome::FenceRead(fence)) => {
                 self.note_ownership(request, reply, fence);
             }
@@ -33,7 +35,10 @@ impl Actor {
             }
             (Kind::Standby(_) | Kind::Opening | Kind::Rereading, Outcome::Fence(_) | Outcome::FenceRead(_))
             | (Kind::Activation(..), Outcome::Read(_) | Outcome::FenceRead(_))
-            | (Kind::SelfThaw | Kind::OwnershipCheck(..), Outcome::Read(_) | Outcome::Fence(_)) => {
+            | (
+                Kind::SelfThaw | Kind::Thaw(..) | Kind::FenceCheck | Kind::OwnershipCheck(..),
+                Outcome::Read(_) | Outcome::Fence(_),
+            ) => {
                 unreachable!("each kind of work is begun with a future of its own outcome")
             }
         }
@@ -142,7 +147,7 @@ impl Actor {
             return;
         };
         match fence {
-            Ok(Some(fence)) if fence.generation == self.generation && fence.owner == *self.server.owner => {
+            Ok(Some(fence)) if self.holds(&fence) => {
                 warn!(board = %self.board, generation = %self.generation, "thawed without word from the gateway");
                 let attempt = freeze.attempt();
                 self.take_back(attempt);
@@ -153,6 +158,34 @@ impl Actor {
         }
     }
 
+    /// Takes the board back where the fence is still this server's: a thaw may have lain here while the process stood
+    /// still and its board went elsewhere.
+    fn note_thaw(&mut self, request: &ThawRequest, reply: Reply<Thawed>, fence: Result<Option<Fence>, StoreError>) {
+        let answer = match fence {
+            Ok(Some(fence)) if self.holds(&fence) => Ok(self.serve_again(request)),
+            Ok(fence) => {
+                let problem = fenced_problem(self.generation, fence.as_ref());
+                self.fenced_out(fence.as_ref());
+                Err(problem)
+            }
+            Err(fault) => Err(unavailable(&fault)),
+        };
+        let _ = reply.send(answer);
+    }
+
+    fn note_fence(&mut self, fence: Result<Option<Fence>, StoreError>) {
+        match fence {
+            Ok(Some(fence)) if self.holds(&fence) => {}
+            Ok(fence) => self.fenced_out(fence.as_ref()),
+            // The next look asks again; meanwhile the database lets nobody else's changes in.
+            Err(fault) => warn!(board = %self.board, %fault, "cannot read the fence"),
+        }
+    }
+
+    fn holds(&self, fence: &Fence) -> bool {
+        fence.generation == self.generation && fence.owner == *self.server.owner
+    }
+
     fn note_ownership(
         &mut self,
         request: PrepareRequest,
@@ -160,7 +193,7 @@ impl Actor {
         fence: Result<Option<Fence>, StoreError>,
     ) {
         match fence {
-            Ok(Some(fence)) if fence.generation == self.generation && fence.owner == *self.server.owner => {
+            Ok(Some(fence)) if self.holds(&fence) => {
                 let detail = format!("this server still owns the board at generation {}", self.generation);
                 let _ = reply.send(Err(refusal(ContractProblemType::Busy, detail)));
             }

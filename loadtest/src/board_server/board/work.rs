@@ -4,7 +4,7 @@ use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use handover_protocol::contract::{ActivateRequest, Activated, PrepareRequest, Prepared};
+use handover_protocol::contract::{ActivateRequest, Activated, PrepareRequest, Prepared, ThawRequest, Thawed};
 use handover_protocol::generation::Generation;
 use handover_protocol::id::BoardId;
 use tokio::sync::OwnedSemaphorePermit;
@@ -30,6 +30,10 @@ pub(super) enum Kind {
     Opening,
     /// A freeze has outlived its deadline.
     SelfThaw,
+    /// The gateway gives the board back.
+    Thaw(ThawRequest, Reply<Thawed>),
+    /// The board may have been given to another process behind this one's back.
+    FenceCheck,
     /// A board that was owned once is to be a standby.
     OwnershipCheck(PrepareRequest, Reply<Prepared>),
     /// Somebody else wrote the board: it is read anew.
@@ -69,7 +73,13 @@ impl Work {
     pub(super) fn standby_waiters(&mut self) -> Option<&mut Vec<Reply<Prepared>>> {
         match self.kind.as_mut()? {
             Kind::Standby(waiters) => Some(waiters),
-            Kind::Activation(..) | Kind::Opening | Kind::SelfThaw | Kind::OwnershipCheck(..) | Kind::Rereading => None,
+            Kind::Activation(..)
+            | Kind::Opening
+            | Kind::SelfThaw
+            | Kind::Thaw(..)
+            | Kind::FenceCheck
+            | Kind::OwnershipCheck(..)
+            | Kind::Rereading => None,
         }
     }
 
