@@ -118,15 +118,37 @@ pub(super) struct Inheritance {
     pub sessions: Vec<SessionId>,
 }
 
-/// Has the target take the fence; returns the fence where it refused.
+/// What came of asking a server to take the fence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Activation {
+    /// It owns the board.
+    Taken,
+    /// Somebody holds a fence as high as this or higher.
+    Fenced(Generation),
+    /// It did not, or nobody knows whether it did.
+    Failed(Reason),
+}
+
+impl Activation {
+    /// Returns what the move's machine makes of it.
+    pub(super) fn event(self) -> Event {
+        match self {
+            Self::Taken => Event::Activated,
+            Self::Fenced(_) => Event::ActivateRefused,
+            Self::Failed(reason) => Event::ActivateFailed(reason),
+        }
+    }
+}
+
+/// Has the target take the fence; an opaque one has none.
 pub(super) async fn activate(
     board: &Board,
     target: &Server,
     inheritance: Inheritance,
     timeout: Duration,
-) -> (Event, Option<Generation>) {
+) -> Activation {
     let Some(control) = target.control() else {
-        return (Event::Activated, None);
+        return Activation::Taken;
     };
     let placement = board.placement();
     let (revision, checkpoint) = inheritance
@@ -140,20 +162,19 @@ pub(super) async fn activate(
         checkpoint,
     };
     match control.activate(board.id(), &request, timeout).await {
-        Ok(_) => (Event::Activated, None),
+        Ok(_) => Activation::Taken,
         Err(ControlError::Refused(problem)) if problem.kind == ContractProblemType::StaleGeneration => {
             warn!(fence = ?problem.fence, "the fence refuses the target");
-            (Event::ActivateRefused, Some(problem.fence.unwrap_or(Generation::NONE)))
+            Activation::Fenced(problem.fence.unwrap_or(Generation::NONE))
         }
         Err(error) => {
             warn!(%error, "the target does not take the board");
-            let reason = match error {
+            Activation::Failed(match error {
                 ControlError::Refused(_) | ControlError::Unauthorized { .. } => Reason::ActivateRefused,
                 ControlError::Unanswered(_) => Reason::ActivateUnanswered,
                 ControlError::Unreachable(_) => Reason::TargetDown,
                 ControlError::Nonsense(_) => Reason::TargetNonsense,
-            };
-            (Event::ActivateFailed(reason), None)
+            })
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::barrier::Barrier;
-use super::calls::{self, FreezeTimes, Inheritance};
+use super::calls::{self, Activation, FreezeTimes, Inheritance};
 use super::plan::Planned;
 use super::report::{self, Times};
 use super::{MoveOrder, Mover, opaque, takeover};
@@ -68,7 +68,7 @@ enum News {
     None,
     Barrier(Barrier),
     Frozen(Option<Frozen>),
-    Fence(Option<Generation>),
+    Fence(Generation),
 }
 
 impl Drive {
@@ -130,7 +130,7 @@ impl Drive {
             News::None => {}
             News::Barrier(barrier) => self.barrier = barrier,
             News::Frozen(frozen) => self.frozen = frozen,
-            News::Fence(fence) => self.fence = fence.unwrap_or(Generation::NONE),
+            News::Fence(fence) => self.fence = fence,
         }
         if reply.event == Event::Claimed {
             self.claimed = self.planned.board.placement();
@@ -355,10 +355,13 @@ impl Drive {
         };
         let timeout = self.hold_left().max(ACTIVATE_TIMEOUT_MIN) / 2;
         self.answer(Some(MoveStep::Activate), async move {
-            let (event, fence) = calls::activate(&board, &target, inheritance, timeout).await;
+            let activation = calls::activate(&board, &target, inheritance, timeout).await;
             Reply {
-                event,
-                news: News::Fence(fence),
+                event: activation.event(),
+                news: match activation {
+                    Activation::Fenced(fence) => News::Fence(fence),
+                    Activation::Taken | Activation::Failed(_) => News::None,
+                },
             }
         });
     }

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::Mover;
 use super::barrier::Tally;
-use super::calls::{self, Inheritance};
+use super::calls::{self, Activation, Inheritance};
 use super::plan::Planned;
 use super::report::{self, Times};
 
@@ -56,19 +56,17 @@ async fn grant(mover: &Mover, planned: &Planned) -> MoveResult {
     }
     for _ in 0..RAISES_MAX {
         let timeout = planned.route.prepare_timeout;
-        let (event, fence) = calls::activate(board, target, Inheritance::default(), timeout).await;
-        match (event, fence) {
-            (Event::Activated, _) => {
+        match calls::activate(board, target, Inheritance::default(), timeout).await {
+            Activation::Taken => {
                 calls::settle(&mover.boards, board).await;
                 return MoveResult::Moved;
             }
-            (Event::ActivateRefused, Some(fence)) => {
+            Activation::Fenced(fence) => {
                 if calls::raise(&mover.boards, board, target.owner(), fence).await != Event::Raised {
                     return MoveResult::Forced(Reason::ActivateRefused);
                 }
             }
-            (Event::ActivateFailed(reason), _) => return MoveResult::Forced(reason),
-            (_, _) => return MoveResult::Forced(Reason::ActivateUnanswered),
+            Activation::Failed(reason) => return MoveResult::Forced(reason),
         }
     }
     MoveResult::Forced(Reason::ActivateRefused)
