@@ -137,28 +137,14 @@ impl Edge {
     async fn answer(&self, client: &Client, request: Request<Incoming>) -> Answer {
         let (mut parts, body) = request.into_parts();
         let may_be_its_last = request::asks_for_upgrade(&parts.headers);
-        let mut tally = Tally::of_request(&self.metrics);
         let mut answer = match request::check(&mut parts, self.config.limits.target_bytes_max) {
-            Ok(Wish::Answer) => plain::forward(self, client.peer().ip(), parts, body, tally).await,
+            Ok(Wish::Answer) => {
+                let tally = Tally::of_request(&self.metrics);
+                plain::forward(self, client.peer().ip(), parts, body, tally).await
+            }
             Ok(Wish::WebSocket) => handshake::open(self, client, parts, Tally::of_upgrade(&self.metrics)).await,
             Err(problem) => {
-                match problem.kind() {
-                    ProblemType::TargetTooLong => self.metrics.limit_hits.of(Limit::TargetBytes).inc(),
-                    ProblemType::BadHandshake | ProblemType::UpgradeRequired => {
-                        tally = Tally::of_upgrade(&self.metrics)
-                    }
-                    ProblemType::BadRequest
-                    | ProblemType::MethodNotAllowed
-                    | ProblemType::NoRoute
-                    | ProblemType::BadBoard
-                    | ProblemType::OriginRefused
-                    | ProblemType::BoardParked
-                    | ProblemType::BoardUnavailable
-                    | ProblemType::Overloaded
-                    | ProblemType::ServerUnreachable
-                    | ProblemType::ServerTimeout
-                    | ProblemType::BadAnswer => {}
-                }
+                let tally = self.tally_of(problem.kind());
                 Refusal::new(Cause::BadRequest, problem).into_answer(tally)
             }
         };
@@ -172,6 +158,28 @@ impl Edge {
             }
         }
         answer
+    }
+
+    /// Begins to count a request that was not let through: as a handshake, where it was to be one.
+    fn tally_of(&self, problem: ProblemType) -> Tally {
+        match problem {
+            ProblemType::BadHandshake | ProblemType::UpgradeRequired => Tally::of_upgrade(&self.metrics),
+            ProblemType::TargetTooLong => {
+                self.metrics.limit_hits.of(Limit::TargetBytes).inc();
+                Tally::of_request(&self.metrics)
+            }
+            ProblemType::BadRequest
+            | ProblemType::MethodNotAllowed
+            | ProblemType::NoRoute
+            | ProblemType::BadBoard
+            | ProblemType::OriginRefused
+            | ProblemType::BoardParked
+            | ProblemType::BoardUnavailable
+            | ProblemType::Overloaded
+            | ProblemType::ServerUnreachable
+            | ProblemType::ServerTimeout
+            | ProblemType::BadAnswer => Tally::of_request(&self.metrics),
+        }
     }
 
     /// Finds the route of a request and the board that it names.

@@ -48,6 +48,9 @@ async fn messages_flow_both_ways_through_a_session() {
     socket.send(Message::binary(vec![7; 300_000])).await.unwrap();
     assert_eq!(socket.next().await.unwrap().unwrap().len(), 300_000);
     gateway.shows("handover_upgrades_total{outcome=\"opened\"} 1").await;
+    gateway
+        .shows("handover_requests_total{outcome=\"client_gone\"} 0")
+        .await;
     socket.close(None).await.unwrap();
     while socket.next().await.is_some() {}
     drop(socket);
