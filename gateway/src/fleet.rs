@@ -55,6 +55,10 @@ impl Fleet for GatewayFleet {
         self.servers.get(server).is_some_and(|server| server.is_ready())
     }
 
+    fn has_met_ready_server(&self) -> bool {
+        self.servers.has_met_ready()
+    }
+
     fn open(&self, server: Option<&ServerName>) -> Vec<BoardView> {
         self.boards.open(server)
     }

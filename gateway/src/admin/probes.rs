@@ -18,7 +18,6 @@ use super::refusal::Refusal;
 #[derive(Debug)]
 pub struct Readiness {
     is_serving: AtomicBool,
-    has_met_server: AtomicBool,
     shutdown: CancellationToken,
 }
 
@@ -27,7 +26,6 @@ impl Readiness {
     pub fn new(shutdown: CancellationToken) -> Self {
         Self {
             is_serving: AtomicBool::new(false),
-            has_met_server: AtomicBool::new(false),
             shutdown,
         }
     }
@@ -60,9 +58,6 @@ pub(super) async fn ready(State(admin): State<Admin>, uri: Uri) -> Result<Respon
     let is_verbose = query::only(&uri, "verbose")?.is_some();
     let servers = admin.fleet.servers();
     let readiness = &admin.readiness;
-    if servers.iter().any(|server| server.ready) {
-        readiness.has_met_server.store(true, Ordering::Relaxed);
-    }
     let checks = [
         (
             "traffic",
@@ -71,7 +66,7 @@ pub(super) async fn ready(State(admin): State<Admin>, uri: Uri) -> Result<Respon
         ),
         (
             "servers",
-            readiness.has_met_server.load(Ordering::Relaxed),
+            admin.fleet.has_met_ready_server(),
             "no server has been ready yet",
         ),
         (

@@ -384,9 +384,11 @@ async fn probes_tell_readiness_and_never_flap() {
     let gateway = Gateway::start(1).await;
     assert_eq!(gateway.get("/livez").await.status, 200);
     assert_eq!(gateway.get("/healthz").await.status, 200);
-    assert_eq!(gateway.get("/readyz").await.status, 503);
-    gateway.fleet.set_unready(&["a", "b", "c", "d"]);
+    gateway.fleet.lock().has_met_ready = false;
     gateway.readiness.set_serving();
+    assert_eq!(gateway.get("/readyz").await.status, 503, "no server was ready yet");
+    gateway.fleet.lock().has_met_ready = true;
+    gateway.fleet.set_unready(&["a", "b", "c", "d"]);
     assert_eq!(gateway.get("/readyz").await.status, 200, "a server was ready once");
     let verbose = gateway.get("/readyz?verbose").await.body;
     assert!(

@@ -16,6 +16,9 @@ pub trait Fleet: Send + Sync + 'static {
     /// Reads whether a server may be given boards; false for one that is not configured.
     fn is_ready(&self, server: &ServerName) -> bool;
 
+    /// Reads whether any server was ever ready to be given boards, also if none is any more.
+    fn has_met_ready_server(&self) -> bool;
+
     /// Lists open boards by id, all or one owner's, as this gateway knows them at this moment.
     fn open(&self, server: Option<&ServerName>) -> Vec<BoardView>;
 

@@ -17,9 +17,10 @@ pub(crate) struct MemoryFleet {
     state: Mutex<State>,
 }
 
-pub(super) struct State {
+pub(crate) struct State {
     pub(super) boards: BTreeMap<BoardId, (ServerName, u64)>,
     unready: Vec<ServerName>,
+    pub(crate) has_met_ready: bool,
     move_time: Duration,
     /// How often a board still fails before it moves.
     pub(super) failures: HashMap<BoardId, u32>,
@@ -40,6 +41,7 @@ impl MemoryFleet {
             state: Mutex::new(State {
                 boards: (0..boards).map(place).collect(),
                 unready: Vec::new(),
+                has_met_ready: true,
                 move_time: Duration::from_millis(2),
                 failures: HashMap::new(),
                 under_way: 0,
@@ -69,7 +71,7 @@ impl MemoryFleet {
         state.boards.values().filter(there).count()
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
@@ -154,6 +156,10 @@ impl Fleet for Handle {
 
     fn is_ready(&self, server: &ServerName) -> bool {
         !self.0.lock().unready.contains(server)
+    }
+
+    fn has_met_ready_server(&self) -> bool {
+        self.0.lock().has_met_ready
     }
 
     fn open(&self, server: Option<&ServerName>) -> Vec<BoardView> {

@@ -31,6 +31,8 @@ pub struct Server {
 pub struct ServerStatus {
     /// Whether boards may be placed there now.
     pub is_ready: bool,
+    /// Whether it was ever ready.
+    pub was_ready: bool,
     /// Whether it was asked at least once, with whatever result.
     pub was_asked: bool,
     /// The process that answered last; none of a server without the contract, or before its first answer.
@@ -174,7 +176,10 @@ impl Server {
 
     /// Publishes what was heard.
     pub(super) fn hear(&self, change: impl FnOnce(&mut ServerStatus)) {
-        self.status.send_modify(change);
+        self.status.send_modify(|status| {
+            change(status);
+            status.was_ready |= status.is_ready;
+        });
     }
 
     /// Notes where the server's own requests come from.
@@ -245,6 +250,11 @@ impl Servers {
     pub fn is_servers_own(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         !peer.is_loopback() && self.all.iter().any(|server| server.has_address(peer))
+    }
+
+    /// Reads whether any server was ever ready.
+    pub fn has_met_ready(&self) -> bool {
+        self.all.iter().any(|server| server.status.borrow().was_ready)
     }
 
     /// Waits until every server has been asked once.

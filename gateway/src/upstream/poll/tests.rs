@@ -82,6 +82,7 @@ async fn readiness_and_boards_are_heard_and_kept_up_to_date() {
                 .is_some_and(|heard| heard.listing.boards.len() == 3)
     })
     .await;
+    assert!(asked.servers.has_met_ready(), "it was ready once");
     contract.tell(|story| story.boards.clear());
     let now = server.read_boards().await.unwrap().unwrap();
     assert!(now.listing.boards.is_empty());
@@ -146,6 +147,7 @@ async fn a_control_url_that_leads_to_another_server_makes_nothing_ready() {
     let asked = Asked::start(&[contract.config()]).await;
     let status = asked.server("board-1").status();
     assert!(!status.is_ready && status.incarnation.is_none(), "{status:?}");
+    assert!(!asked.servers.has_met_ready());
     contract.tell(|story| story.name = "board-1".to_owned());
     heard(&asked.server("board-1"), "the right one", |status| status.is_ready).await;
 }
