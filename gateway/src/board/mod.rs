@@ -4,9 +4,12 @@
 //! [`crate::registry`], which this module only mirrors; how a board gets its first owner is in [`place`], what a move
 //! does to it in [`crate::mover`].
 
+mod holdings;
 mod pass;
 mod place;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +24,7 @@ pub use pass::{Admission, Entrant, Parked, Pass, Purpose};
 pub use place::{Newcomers, PlaceError, Placer};
 pub use table::{Boards, EntryError};
 
+use self::holdings::Holdings;
 use crate::config::Route;
 use crate::session::SessionHandle;
 
@@ -29,6 +33,8 @@ pub struct Board {
     id: BoardId,
     inner: Mutex<Inner>,
     gate: watch::Sender<Gate>,
+    /// Where the board counts under its owner, until the record is dropped.
+    holdings: Arc<Holdings>,
     sessions_tracker: TaskTracker,
 }
 
@@ -82,7 +88,9 @@ pub struct InFlight {
 }
 
 impl Board {
-    fn new(id: BoardId, placement: Placement, sessions_tracker: TaskTracker) -> Arc<Self> {
+    /// Makes the record of a board that enters the table.
+    fn new(id: BoardId, placement: Placement, holdings: Arc<Holdings>, sessions_tracker: TaskTracker) -> Arc<Self> {
+        holdings.shift(None, owner_of(&placement));
         let inner = Inner {
             placement,
             sessions: HashMap::new(),
@@ -102,6 +110,7 @@ impl Board {
             id,
             inner: Mutex::new(inner),
             gate,
+            holdings,
             sessions_tracker,
         })
     }
@@ -120,6 +129,10 @@ impl Board {
     pub fn set_placement(&self, placement: Placement) {
         {
             let mut inner = self.lock();
+            // A record that was dropped counts no more, whatever is still read into it.
+            if !inner.is_gone {
+                self.holdings.shift(owner_of(&inner.placement), owner_of(&placement));
+            }
             inner.placement = placement;
             inner.settled_at = Instant::now();
         }
@@ -202,18 +215,7 @@ impl Board {
     /// Tells the admin API.
     pub fn view(&self) -> BoardView {
         let inner = self.lock();
-        BoardView {
-            board: self.id.clone(),
-            server: inner.placement.owner().map(|owner| owner.server.clone()),
-            generation: inner.placement.generation,
-            state: match inner.placement.term {
-                Term::Vacant => BoardState::Vacant,
-                Term::Settled { .. } => BoardState::Settled,
-                Term::Moving { .. } => BoardState::Moving,
-                Term::Activating { .. } => BoardState::Activating,
-            },
-            sessions: inner.sessions.len() as u64,
-        }
+        view_of(&self.id, &inner.placement, inner.sessions.len() as u64)
     }
 
     /// Returns the route that somebody came by last.
@@ -228,7 +230,7 @@ impl Board {
 
     /// Returns the owner's name, in whatever state.
     pub fn owner(&self) -> Option<ServerName> {
-        self.lock().placement.owner().map(|owner| owner.server.clone())
+        owner_of(&self.lock().placement).cloned()
     }
 
     /// Returns since when nobody has been on the board; nothing while somebody is, or is coming.
@@ -252,6 +254,25 @@ impl Board {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // No section under this lock can leave the record half changed.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn owner_of(placement: &Placement) -> Option<&ServerName> {
+    placement.owner().map(|owner| &owner.server)
+}
+
+fn view_of(id: &BoardId, placement: &Placement, sessions: u64) -> BoardView {
+    BoardView {
+        board: id.clone(),
+        server: owner_of(placement).cloned(),
+        generation: placement.generation,
+        state: match placement.term {
+            Term::Vacant => BoardState::Vacant,
+            Term::Settled { .. } => BoardState::Settled,
+            Term::Moving { .. } => BoardState::Moving,
+            Term::Activating { .. } => BoardState::Activating,
+        },
+        sessions,
     }
 }
 

@@ -9,9 +9,10 @@ use handover_protocol::{BoardId, CoordinatorId, Owner, Placement, ServerName, Te
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
+use super::holdings::Holdings;
 use super::pass::{Entrant, Entry, Pass};
 use super::place::{PlaceError, Placer};
-use super::{Board, GateState};
+use super::{Board, GateState, view_of};
 use crate::config::Route;
 use crate::registry::{CasError, Registry, RegistryError};
 use crate::telemetry::Metrics;
@@ -25,6 +26,7 @@ pub struct Boards {
     pub(super) coordinator: CoordinatorId,
     pub(super) metrics: Arc<Metrics>,
     placer: Placer,
+    holdings: Arc<Holdings>,
     sessions: TaskTracker,
 }
 
@@ -57,9 +59,11 @@ impl Boards {
         sessions: TaskTracker,
     ) -> Arc<Self> {
         let table = DashMap::new();
+        let holdings = Arc::new(Holdings::default());
         for (id, placement) in placements {
             if placement.term != Term::Vacant {
-                table.insert(id.clone(), Board::new(id, placement, sessions.clone()));
+                let board = Board::new(id.clone(), placement, Arc::clone(&holdings), sessions.clone());
+                table.insert(id, board);
             }
         }
         Arc::new(Self {
@@ -69,6 +73,7 @@ impl Boards {
             coordinator,
             metrics,
             placer,
+            holdings,
             sessions,
         })
     }
@@ -129,10 +134,14 @@ impl Boards {
             return Ok(board);
         }
         let placement = self.registry.read(id).await?.unwrap_or(Placement::UNKNOWN);
-        let board = self
-            .table
-            .entry(id.clone())
-            .or_insert_with(|| Board::new(id.clone(), placement, self.sessions.clone()));
+        let board = self.table.entry(id.clone()).or_insert_with(|| {
+            Board::new(
+                id.clone(),
+                placement,
+                Arc::clone(&self.holdings),
+                self.sessions.clone(),
+            )
+        });
         Ok(Arc::clone(&board))
     }
 
@@ -150,7 +159,7 @@ impl Boards {
             return Ok(Some(board.view()));
         }
         let placement = self.registry.read(id).await?;
-        Ok(placement.map(|placement| Board::new(id.clone(), placement, self.sessions.clone()).view()))
+        Ok(placement.map(|placement| view_of(id, &placement, 0)))
     }
 
     /// Lists open boards by id: all, or one owner's.
@@ -165,12 +174,9 @@ impl Boards {
         boards
     }
 
-    /// Counts the boards that a server owns, moving ones under their source until the commit.
+    /// Counts the boards that a server owns, moving ones under their source until the commit. It walks nothing.
     pub fn owned_by(&self, server: &ServerName) -> usize {
-        self.table
-            .iter()
-            .filter(|entry| entry.value().owner().as_ref() == Some(server))
-            .count()
+        self.holdings.of(server)
     }
 
     /// Writes a board's next placement, compared with the one this gateway knows, and mirrors the outcome.

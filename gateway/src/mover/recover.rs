@@ -155,16 +155,8 @@ impl Mover {
 
     /// Counts open boards under their owners, for the metrics.
     pub fn count_boards(&self) {
-        let mut counts: HashMap<handover_protocol::ServerName, usize> = HashMap::new();
-        for board in self.boards.all() {
-            if let Some(owner) = board.owner() {
-                *counts.entry(owner).or_default() += 1;
-            }
-        }
         for server in self.servers.all() {
-            server
-                .metrics()
-                .set_boards(counts.get(server.name()).copied().unwrap_or(0));
+            server.metrics().set_boards(self.boards.owned_by(server.name()));
         }
     }
 }

@@ -1,0 +1,140 @@
+//! Boards over the real registry, without servers and clients.
+
+use std::path::Path;
+
+use handover_protocol::Owner;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::Config;
+use crate::registry::EmbeddedRegistry;
+use crate::telemetry::Metrics;
+use crate::upstream::Servers;
+
+struct House {
+    boards: Arc<Boards>,
+    route: Arc<Route>,
+    _folder: TempDir,
+}
+
+fn house(placements: Vec<(BoardId, Placement)>) -> House {
+    let text = "[listen]\ntraffic = [\"127.0.0.1:1\"]\nadmin = \"127.0.0.1:2\"\n[registry]\nfile = \"r.db\"\n\
+         [releases]\ncurrent = \"r1\"\n[[servers]]\nname = \"s0\"\nurl = \"http://127.0.0.1:3\"\nrelease = \"r1\"\n\
+         [[routes]]\nname = \"boards\"\nboard = { path = \"/b/{board}/**\" }\n";
+    let (config, _) = Config::parse(text, Path::new("handover.toml")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let metrics = Arc::new(Metrics::new(&config.metrics).unwrap());
+    let boards = Boards::new(
+        placements,
+        Servers::new(&config.servers, &config.limits, &metrics),
+        Arc::new(EmbeddedRegistry::open(&folder.path().join("r.db")).unwrap()),
+        "gateway-1".parse().unwrap(),
+        metrics,
+        Placer::new(config.releases.current.clone(), TaskTracker::new()),
+        TaskTracker::new(),
+    );
+    House {
+        boards,
+        route: Arc::clone(&config.routes[0]),
+        _folder: folder,
+    }
+}
+
+fn server(number: u8) -> ServerName {
+    format!("s{number}").parse().unwrap()
+}
+
+fn owner(number: u8) -> Owner {
+    Owner {
+        server: server(number),
+        incarnation: None,
+    }
+}
+
+fn id(number: u8) -> BoardId {
+    format!("b{number}").parse().unwrap()
+}
+
+/// What happens to one of a few boards.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Grant(u8),
+    Settle,
+    Begin(u8),
+    Commit,
+    Abort,
+    Seize(u8),
+    Raise(u8),
+    Vacate,
+    ReadBack,
+}
+
+fn changes() -> impl Strategy<Value = Vec<(u8, Change)>> {
+    let change = prop_oneof![
+        (0u8..3).prop_map(Change::Grant),
+        Just(Change::Settle),
+        Just(Change::Settle),
+        (0u8..3).prop_map(Change::Begin),
+        Just(Change::Commit),
+        Just(Change::Abort),
+        (0u8..3).prop_map(Change::Seize),
+        (0u8..3).prop_map(Change::Raise),
+        Just(Change::Vacate),
+        Just(Change::ReadBack),
+    ];
+    proptest::collection::vec((0u8..4, change), 1..60)
+}
+
+impl House {
+    async fn make(&self, board: u8, change: Change) {
+        let board = self.boards.find(&id(board)).await.unwrap();
+        let (before, coordinator) = (board.placement(), "gateway-1".parse().unwrap());
+        let next = match change {
+            Change::Grant(to) => before.grant(owner(to), Generation::NONE, coordinator),
+            Change::Settle => before.settle(),
+            Change::Begin(to) => before.begin(owner(to), coordinator),
+            Change::Commit => before.commit(),
+            Change::Abort => before.abort(),
+            Change::Seize(to) => before.seize(owner(to), Generation::NONE, coordinator),
+            Change::Raise(to) => before.raise(owner(to), Generation::NONE),
+            Change::Vacate => {
+                self.boards.vacate(&board).await;
+                // A record that was dropped can still be read into by who holds it.
+                self.boards.read_back(&board).await.unwrap();
+                return;
+            }
+            Change::ReadBack => {
+                self.boards.read_back(&board).await.unwrap();
+                return;
+            }
+        };
+        if let Ok(next) = next {
+            self.boards.change(&board, next).await.unwrap();
+        }
+    }
+
+    fn walk(&self, number: u8) -> usize {
+        let is_its = |board: &&Arc<Board>| board.owner() == Some(server(number));
+        self.boards.all().iter().filter(is_its).count()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn what_a_server_owns_is_counted_as_a_walk_would_count_it(changes in changes()) {
+        let granted = Placement::UNKNOWN.grant(owner(2), Generation::NONE, "gateway-0".parse().unwrap()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let house = house(vec![(id(9), granted)]);
+            for (board, change) in changes {
+                house.make(board, change).await;
+                for number in 0..3 {
+                    assert_eq!(house.boards.owned_by(&server(number)), house.walk(number), "{change:?}");
+                }
+            }
+        });
+    }
+}
