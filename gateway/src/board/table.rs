@@ -134,14 +134,10 @@ impl Boards {
             return Ok(board);
         }
         let placement = self.registry.read(id).await?.unwrap_or(Placement::UNKNOWN);
-        let board = self.table.entry(id.clone()).or_insert_with(|| {
-            Board::new(
-                id.clone(),
-                placement,
-                Arc::clone(&self.holdings),
-                self.sessions.clone(),
-            )
-        });
+        let board = self
+            .table
+            .entry(id.clone())
+            .or_insert_with(|| Board::new(id.clone(), placement, Arc::clone(&self.holdings), self.sessions.clone()));
         Ok(Arc::clone(&board))
     }
 

@@ -1,10 +1,15 @@
 //! The storage under the embedded store: a file whose space the disk has really given, and that remembers what may be
 //! wrong with it.
+//!
+//! The file is longer than the store knows, in steps of [`RESERVE_BYTES`], and never shorter again: a commit that only
+//! writes over blocks which are there waits for its own data, one that changes the file's length waits for the file
+//! system's journal, and so for whatever other processes have written. Users are held meanwhile. What is too long at
+//! the next start the store takes for free space.
 
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use redb::{BackendError, StorageBackend};
 
@@ -12,6 +17,8 @@ use redb::{BackendError, StorageBackend};
 #[derive(Debug)]
 pub(super) struct AllocatedFile {
     inner: Box<dyn StorageBackend>,
+    /// How long the store takes the file to be.
+    known_bytes: AtomicU64,
     signs: Arc<Signs>,
 }
 
@@ -26,8 +33,27 @@ pub(super) struct Signs {
 
 impl AllocatedFile {
     /// Wraps `inner`, and tells what happens by `signs`.
-    pub(super) fn new(inner: Box<dyn StorageBackend>, signs: Arc<Signs>) -> Self {
-        Self { inner, signs }
+    ///
+    /// # Errors
+    /// When the file does not tell its length.
+    pub(super) fn new(inner: Box<dyn StorageBackend>, signs: Arc<Signs>) -> io::Result<Self> {
+        let known_bytes = AtomicU64::new(inner.len()?);
+        Ok(Self {
+            inner,
+            known_bytes,
+            signs,
+        })
+    }
+
+    /// Makes the file longer, by written zeros: on a hole a full disk would fail a commit in its middle, here it fails
+    /// before.
+    fn grow(&self, before: u64, length: u64) -> io::Result<()> {
+        self.inner.set_len(length)?;
+        let filled = self.fill(before, length);
+        if filled.is_err() {
+            self.inner.set_len(before)?;
+        }
+        filled
     }
 
     /// Writes zeros where a longer file would have a hole.
@@ -44,22 +70,22 @@ impl AllocatedFile {
 
 impl StorageBackend for AllocatedFile {
     fn len(&self) -> io::Result<u64> {
-        self.inner.len()
+        Ok(self.known_bytes.load(Ordering::Relaxed))
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.inner.read(offset, out)
     }
 
-    /// Grows by written zeros: on a hole a full disk would fail a commit in its middle, here it fails before.
     fn set_len(&self, length: u64) -> io::Result<()> {
         let before = self.inner.len()?;
-        self.inner.set_len(length)?;
-        let filled = self.fill(before, length);
-        if filled.is_err() {
-            self.inner.set_len(before)?;
+        if length > before {
+            let reserved = length.next_multiple_of(RESERVE_BYTES);
+            // A disk that is nearly full may still have what is needed.
+            self.grow(before, reserved).or_else(|_| self.grow(before, length))?;
         }
-        filled
+        self.known_bytes.store(length, Ordering::Relaxed);
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -108,5 +134,8 @@ impl StorageBackend for AllocatedFile {
 
 /// The store's header, with its two commit slots, lies below this offset.
 const HEADER_BYTES: u64 = 512;
+
+/// The file grows by so much at a time: some ten thousand placements.
+const RESERVE_BYTES: u64 = 4 * 1024 * 1024;
 
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];

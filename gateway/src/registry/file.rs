@@ -132,9 +132,10 @@ impl RegistryFile {
 
     /// Opens a registry over storage that holds one, or nothing.
     fn over(path: &Path, storage: Box<dyn StorageBackend>, signs: &Arc<Signs>) -> Result<Self, OpenError> {
+        let storage = AllocatedFile::new(storage, Arc::clone(signs)).map_err(|source| io_error(path, source))?;
         let database = Builder::new()
             .set_cache_size(CACHE_BYTES_MAX)
-            .create_with_backend(AllocatedFile::new(storage, Arc::clone(signs)))
+            .create_with_backend(storage)
             .map_err(|error| translate(path, error.into()))?;
         Ok(Self { database })
     }
