@@ -121,8 +121,8 @@ fn deadlines_fit_into_each_other() {
     check_route_fault("hold_timeout = \"0s\"", "hold_timeout is out of bounds");
     check_route_fault("freeze_timeout = \"5s\"", "freeze_timeout is 5s and must end before");
     check_route_fault("quiet = \"2s\"", "quiet is longer than quiet_max (1s)");
-    let switch = extended("hold_timeout = \"3500ms\"\nswitch_timeout = \"4s\"");
-    check_one_fault(&switch, "21 routes[0].switch_timeout is 4s, longer than the hold");
+    let switch = extended("settle = \"1s\"\nhold_timeout = \"3500ms\"\nswitch_timeout = \"4s\"");
+    check_one_fault(&switch, "22 routes[0].switch_timeout is 4s, longer than the hold");
 }
 
 #[test]
@@ -141,6 +141,38 @@ fn a_transparent_route_at_an_opaque_server_fits_into_the_hold() {
     }
     let control = "9002\"\ncontrol_url = \"http://127.0.0.1:9102\"\n";
     let with_contract = too_long.replace("9002\"\n", control);
+    assert_eq!(findings(&with_contract), (vec![], vec![]));
+}
+
+#[test]
+fn a_route_that_could_never_move_a_board_off_an_opaque_server_is_refused_in_every_mode_but_stay() {
+    let check = |lines: &str, expected: &str| check_one_fault(&extended(lines), expected);
+    let settle = "20 routes[0].settle is too long for any board to be moved off servers[1], which has no control_url: \
+                  quiet_max 1s + close_deadline 1s + settle 3s1ms are 5s1ms, and a hold lasts 5s";
+    check("settle = \"3001ms\"", settle);
+    check("settle = \"3001ms\"\nmode = \"auto\"", settle);
+    check("settle = \"3001ms\"\nmode = \"reconnect\"", settle);
+    check(
+        "settle = \"3001ms\"\nmode = \"transparent\"\nopaque_transparent = false",
+        settle,
+    );
+    let with_hook = "settle = \"3001ms\"\nsettle_hook = \"http://127.0.0.1:9200/saved/{board}\"";
+    check(with_hook, settle);
+    check("quiet_max = \"3s\"", "20 routes[0].quiet_max is too long for any board");
+    // The section's line, where the file leaves the culprit to its default.
+    check(
+        "hold_timeout = \"3500ms\"",
+        "17 routes[0].settle is too long for any board",
+    );
+    for fine in [
+        "settle = \"3s\"",
+        "settle = \"5m\"\nmode = \"stay\"",
+        "settle = \"4s\"\nquiet_max = \"500ms\"\nclose_deadline = \"500ms\"",
+    ] {
+        assert_eq!(findings(&extended(fine)), (vec![], vec![]), "{fine}");
+    }
+    let control = "9002\"\ncontrol_url = \"http://127.0.0.1:9102\"\n";
+    let with_contract = extended("settle = \"5m\"").replace("9002\"\n", control);
     assert_eq!(findings(&with_contract), (vec![], vec![]));
 }
 

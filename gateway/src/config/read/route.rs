@@ -323,32 +323,51 @@ fn check_effects(section: &Section<'_>, route: &Route) {
     }
 }
 
-/// Refuses a transparent crossing between opaque servers that could not end within the hold.
+/// Refuses a route whose moves off an opaque server could not end within the hold: each would be undone, and by reconnect
+/// its users would be told to come back at each try.
 fn check_waits(section: &Section<'_>, route: &Route, servers: &ReadServers<'_>) {
     let Some(opaque) = &servers.opaque else { return };
-    let is_transparent = matches!(route.mode, RouteMode::Auto | RouteMode::Transparent);
-    if !is_transparent || !route.opaque_transparent {
+    let mut waits = vec![
+        ("quiet_max", route.quiet_max),
+        ("close_deadline", route.close_deadline),
+        // Where there is a settle_hook this bounds how long it is asked.
+        ("settle", route.settle),
+    ];
+    let may_cross = match route.mode {
+        RouteMode::Stay => return,
+        RouteMode::Reconnect => false,
+        RouteMode::Auto | RouteMode::Transparent => route.opaque_transparent,
+    };
+    if may_cross {
+        waits.push(("switch_timeout", route.switch_timeout));
+    }
+    let sum: Duration = waits.iter().map(|(_, wait)| *wait).sum();
+    if sum <= route.hold_timeout {
         return;
     }
-    let waits = route.quiet_max + route.close_deadline + route.settle + route.switch_timeout;
-    if waits <= route.hold_timeout {
-        return;
+    let parts: Vec<_> = waits
+        .iter()
+        .map(|(name, wait)| format!("{name} {}", duration_text(*wait)))
+        .collect();
+    let [sum, hold] = [sum, route.hold_timeout].map(duration_text);
+    let sum = format!("{} are {sum}, and a hold lasts {hold}", parts.join(" + "));
+    let shorten = match &route.settle_hook {
+        Some(_) => "shorten settle, within which settle_hook is asked, or quiet_max",
+        None => "shorten settle or quiet_max, or name a settle_hook to be asked within a shorter settle",
+    };
+    if may_cross {
+        let problem = format!("cannot be transparent at {opaque}, which has no control_url: {sum}");
+        let fix = format!("{shorten}, give the server a control_url, or use mode = \"reconnect\" or \"stay\"");
+        section.spot_of("mode").fault(problem, fix);
+    } else {
+        let longest = waits
+            .iter()
+            .max_by_key(|(_, wait)| *wait)
+            .map_or("settle", |(name, _)| name);
+        let problem = format!("is too long for any board to be moved off {opaque}, which has no control_url: {sum}");
+        let fix = format!("{shorten}, give the server a control_url, or use mode = \"stay\"");
+        section.spot_of(longest).fault(problem, fix);
     }
-    let [quiet, close, settle, switch, sum, hold] = [
-        route.quiet_max,
-        route.close_deadline,
-        route.settle,
-        route.switch_timeout,
-        waits,
-        route.hold_timeout,
-    ]
-    .map(duration_text);
-    let problem = format!(
-        "cannot be transparent at {opaque}, which has no control_url: quiet_max {quiet} + close_deadline {close} + \
-         settle {settle} + switch_timeout {switch} are {sum}, and a hold lasts {hold}"
-    );
-    let fix = "shorten settle or quiet_max, give the server a control_url, or use mode = \"reconnect\"";
-    section.spot_of("mode").fault(problem, fix);
 }
 
 /// As long as the servers' names.

@@ -59,7 +59,7 @@ async fn a_dial_is_given_up_when_the_board_is_parked_and_made_anew_afterwards() 
 #[tokio::test]
 async fn whoever_waits_for_longer_than_a_hold_is_told_to_come_back() {
     let server = Scripted::start().await;
-    let route = "hold_timeout = \"400ms\"\nfreeze_timeout = \"200ms\"\nboundary_timeout = \"100ms\"\nquiet = \"10ms\"\nquiet_max = \"20ms\"\nrequest_timeout = \"100ms\"\nsettle = \"10ms\"\nswitch_timeout = \"100ms\"";
+    let route = "hold_timeout = \"400ms\"\nfreeze_timeout = \"200ms\"\nboundary_timeout = \"100ms\"\nquiet = \"10ms\"\nquiet_max = \"20ms\"\nrequest_timeout = \"100ms\"\nsettle = \"10ms\"\nswitch_timeout = \"100ms\"\nclose_deadline = \"100ms\"";
     let gateway = Gateway::start_with(server.address, route, |limits| limits.parked_max = 1).await;
     let _first = open_board(&gateway, &server).await;
     gateway.board("7").park();
