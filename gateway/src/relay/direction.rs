@@ -488,6 +488,8 @@ impl Direction {
         let allowed = match self.valve {
             Valve::Open => whole,
             Valve::ToBoundary => whole,
+            // The receiver is gone: what is said to it counts still, and a Close stands behind it.
+            Valve::BeforeClose if self.is_finished() => room(COUNT_BYTES_MAX),
             Valve::BeforeClose => {
                 let mut scanner = self.sent;
                 scanner
@@ -568,5 +570,5 @@ fn poll_write<W: AsyncWrite>(writer: Pin<&mut W>, context: &mut Context<'_>, byt
 /// Behind a Close only the end of the stream is awaited.
 const CLOSED_BYTES_MAX: usize = 1024;
 
-/// Bytes of a source's last messages that may wait for a client that is slow to take them.
+/// Bytes of a source's last messages that may wait for a client that is slow to take them, or has gone.
 const COUNT_BYTES_MAX: usize = 256 * 1024;
