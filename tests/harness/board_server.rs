@@ -45,6 +45,7 @@ pub struct BoardServerBuilder {
     slow: bool,
     load_time: Duration,
     save_time: Duration,
+    habits: Vec<String>,
     traffic: SocketAddr,
     control: SocketAddr,
 }
@@ -98,6 +99,7 @@ impl BoardServer {
             slow: false,
             load_time: Duration::ZERO,
             save_time: Duration::ZERO,
+            habits: Vec::new(),
             traffic: anywhere,
             control: anywhere,
         }
@@ -176,6 +178,14 @@ impl BoardServerBuilder {
         self
     }
 
+    /// Gives it a habit that only the node server has, as `tests/servers/flags.mjs` lists them.
+    #[must_use]
+    pub fn with_habit(mut self, flag: &str) -> Self {
+        assert_eq!(self.program, Program::NodeWs, "no other program knows {flag}");
+        self.habits.push(flag.to_owned());
+        self
+    }
+
     /// Starts it and waits until it listens.
     ///
     /// # Panics
@@ -200,7 +210,8 @@ impl BoardServerBuilder {
             .args(["--name", &self.name, "--release", &self.release])
             .args(["--listen", &self.traffic.to_string(), "--database", &self.database])
             .args(["--load-time", &milliseconds(self.load_time)])
-            .args(["--save-time", &milliseconds(self.save_time)]);
+            .args(["--save-time", &milliseconds(self.save_time)])
+            .args(&self.habits);
         if self.has_contract {
             command.args(["--control-listen", &self.control.to_string(), "--control-token-file"]);
             command.arg(token_file);

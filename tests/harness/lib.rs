@@ -21,6 +21,7 @@ mod meddler;
 mod port;
 mod postgres;
 mod process;
+mod settle_hook;
 mod user;
 
 pub use admin::{Admin, AdminError, Metrics};
@@ -35,4 +36,5 @@ pub use meddler::{Call, ControlMeddler, Hook, Seen, TrafficMeddler, Trick, Way};
 pub use port::free_port;
 pub use postgres::{Database, SavedChange};
 pub use process::Process;
+pub use settle_hook::SettleHook;
 pub use user::{Heard, User, UserError, recital};

@@ -157,6 +157,11 @@ impl User {
         revision
     }
 
+    /// Returns the user's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns a header of the 101.
     pub fn answer_header(&self, name: &str) -> Option<&str> {
         self.answer.get(name)?.to_str().ok()

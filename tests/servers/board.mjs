@@ -17,13 +17,15 @@ const boards = new Map();
 
 class Session {
   constructor(board, name, isResumed, socket) {
-    Object.assign(this, { board, name, isResumed, socket, user: null, begun: 0, handled: 0, sent: 0, endedAt: null });
+    Object.assign(this, { board, name, isResumed, socket, user: null, begun: 0, handled: 0, sent: 0, waiting: 0, owed: 0 });
+    this.endedAt = null;
     this.last = Promise.resolve();
   }
 
   send(body, isBinary = false) {
     if (this.endedAt !== null) return;
     this.sent += 1;
+    if (body.type === "welcome" || body.type === "saved") this.owed -= 1;
     this.socket.send(JSON.stringify(body), { binary: isBinary });
   }
 

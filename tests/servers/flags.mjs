@@ -1,4 +1,4 @@
-// The flags of a node server: the same as those of the Python ones.
+// The flags of a node server: the same as those of the Python ones, and habits that only this one has.
 
 import { parseArgs } from "node:util";
 
@@ -14,6 +14,16 @@ export const { values: options } = parseArgs({
     "save-time": { type: "string", default: "0s" },
     slow: { type: "boolean", default: false },
     "no-contract": { type: "boolean", default: false },
+    // "user=bob:401": handshakes whose URL has that text are refused with that status.
+    refuse: { type: "string" },
+    // "user=bob": such handshakes get the last subprotocol that they offer, all others the first.
+    "last-protocol-for": { type: "string" },
+    // A message that comes before the one ahead of it has been answered ends the connection.
+    "one-at-a-time": { type: "boolean", default: false },
+    // "everyone" or "author": who is told {"type":"idle"} once nothing of the board waits any more.
+    idle: { type: "string" },
+    // Pings are answered so many milliseconds late, and of several only the latest (RFC 6455 section 5.5.3).
+    "pong-after": { type: "string" },
   },
 });
 export const hasContract = !options["no-contract"];

@@ -11,8 +11,15 @@ import { Refused } from "./wire.mjs";
 
 const MESSAGE_BYTES_MAX = 16 * 1024 * 1024 + 1024;
 
+const [refusedText, refusedStatus] = options.refuse?.split(":") ?? [];
+const lastProtocolFor = options["last-protocol-for"];
+const pongAfter = options["pong-after"];
+
 const sockets = new WebSocketServer({
   noServer: true,
+  autoPong: pongAfter === undefined,
+  handleProtocols: (protocols, request) =>
+    [...protocols].at(lastProtocolFor && request.url.includes(lastProtocolFor) ? -1 : 0),
   perMessageDeflate: { threshold: 0 },
   maxPayload: MESSAGE_BYTES_MAX,
 });
@@ -21,6 +28,9 @@ if (hasContract) {
 }
 const traffic = createServer((_request, response) => response.writeHead(426).end());
 traffic.on("upgrade", (request, socket, head) => {
+  if (refusedText && request.url.includes(refusedText)) {
+    return socket.end(`HTTP/1.1 ${refusedStatus} Refused\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+  }
   try {
     const name = admit(request.url, request.headers);
     // Without an await in between: whoever is admitted is counted by the next freeze.
@@ -40,8 +50,30 @@ function talk(socket, session) {
     });
   };
   socket.on("error", (error) => log(`${session.name}: ${error.message}`));
-  socket.on("message", (data, isBinary) => queue(() => handle(session, data, isBinary)));
+  socket.on("message", (data, isBinary) => {
+    if (options["one-at-a-time"] && session.owed > 0) return socket.close(1008);
+    session.waiting += 1;
+    session.owed += 1;
+    queue(async () => {
+      await handle(session, data, isBinary);
+      session.waiting -= 1;
+      sayIdle(session);
+    });
+  });
+  if (pongAfter !== undefined) {
+    let answering;
+    socket.on("ping", (data) => {
+      clearTimeout(answering);
+      answering = setTimeout(() => socket.pong(data), Number(pongAfter));
+    });
+  }
   socket.on("close", () => queue(() => detach(session)));
+}
+
+function sayIdle(author) {
+  const all = [...author.board.sessions.values()];
+  if (options.idle === undefined || all.some((session) => session.waiting > 0)) return;
+  for (const session of options.idle === "everyone" ? all : [author]) session.send({ type: "idle" });
 }
 
 function listen(server, address) {
