@@ -7,9 +7,10 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use handover_protocol::contract::Frozen;
 use handover_protocol::{Generation, ServerName, SessionId};
+use tokio::time::Instant;
 
 use crate::board::Board;
-use crate::session::{Answer, HoldKind, Question, SessionHandle};
+use crate::session::{Answer, HoldKind, Question, QuietSign, SessionHandle};
 use crate::telemetry::Metrics;
 use crate::upstream::Server;
 
@@ -24,6 +25,8 @@ pub(super) struct Barrier {
     found: u64,
     switched: u64,
     fallen_back: u64,
+    /// Sessions that were to go on and were told to reconnect instead.
+    cut: u64,
 }
 
 impl Barrier {
@@ -89,9 +92,14 @@ impl Barrier {
         }
     }
 
-    /// Has an opaque source's WebSocket layer confirm what it read, for every session.
-    pub(super) async fn confirm(&mut self) {
-        for (session, answer) in ask(&self.sessions, |_| Question::Confirm).await {
+    /// Has an opaque source's WebSocket layer confirm what it read, for every session, and has them look for a sign of its
+    /// quiet behind that.
+    pub(super) async fn confirm(&mut self, by: Instant, sign: Option<&Arc<QuietSign>>) {
+        let question = |_: &SessionHandle| Question::Confirm {
+            by,
+            sign: sign.cloned(),
+        };
+        for (session, answer) in ask(&self.sessions, question).await {
             if answer.is_some_and(|answer| !answer.is_done) {
                 self.unconfirmed.insert(session.id().clone());
             }
@@ -149,6 +157,11 @@ impl Barrier {
             .fold(since_ms, u64::max)
     }
 
+    /// Reads whether the source has told everybody on the board that it is done, and said nothing since.
+    pub(super) fn is_source_done(&self) -> bool {
+        !self.sessions.is_empty() && self.sessions.iter().all(|session| session.source_is_done())
+    }
+
     /// Lets every session of the board go on, also those of which no answer came: a step that was given up has taken the
     /// barrier with it.
     pub(super) fn resume_all(board: &Board) {
@@ -162,6 +175,7 @@ impl Barrier {
         for session in board.sessions() {
             session.cut();
         }
+        self.cut += self.sessions.len() as u64;
         self.sessions.clear();
     }
 
@@ -170,6 +184,7 @@ impl Barrier {
             found: self.found,
             switched: self.switched,
             fallen_back: self.fallen_back,
+            cut: self.cut,
             unconfirmed: self.unconfirmed.iter().cloned().collect(),
         }
     }
@@ -195,6 +210,7 @@ pub(super) struct Tally {
     pub found: u64,
     pub switched: u64,
     pub fallen_back: u64,
+    pub cut: u64,
     pub unconfirmed: Vec<SessionId>,
 }
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handover_protocol::admin::MoveReport;
+use handover_protocol::admin::{Level, MoveReport};
 use handover_protocol::contract::{ForgetQuery, Frozen};
 use handover_protocol::machine::moving::{Command, Crossing, Event, Move, MoveResult, Reason};
 use handover_protocol::{Generation, Placement};
@@ -227,7 +227,14 @@ impl Drive {
     fn prepare(&mut self) {
         let (board, target) = (Arc::clone(&self.planned.board), Arc::clone(&self.planned.target));
         let timeout = self.planned.route.prepare_timeout;
+        let trial = (self.planned.plan.level == Level::Opaque).then_some(self.planned.route.dial_timeout);
         self.answer(Some(MoveStep::Prepare), async move {
+            // Past the close of an opaque source's connections nobody can be left as they were.
+            if let Some(dial_timeout) = trial
+                && !opaque::takes_connections(&target, dial_timeout).await
+            {
+                return Event::PrepareFailed(Reason::TargetDown).into();
+            }
             calls::prepare(&board, &target, timeout).await.into()
         });
     }
@@ -305,10 +312,7 @@ impl Drive {
         let route = Arc::clone(&self.planned.route);
         let mut barrier = std::mem::take(&mut self.barrier);
         self.answer(Some(MoveStep::Quiet), async move {
-            barrier.confirm().await;
-            if !opaque::wait_for_quiet(&barrier, &route).await {
-                barrier.note_restless();
-            }
+            opaque::wait_for_quiet(&mut barrier, &route).await;
             Reply {
                 event: Event::Quiet,
                 news: News::Barrier(barrier),
@@ -330,8 +334,10 @@ impl Drive {
     fn settle(&mut self) {
         let (route, board) = (Arc::clone(&self.planned.route), Arc::clone(&self.planned.board));
         self.answer(Some(MoveStep::Settle), async move {
-            opaque::settle(&route, board.id()).await;
-            Event::SourceSettled.into()
+            match opaque::settle(&route, board.id()).await {
+                true => Event::SourceSettled.into(),
+                false => Event::SettleFailed(Reason::SaveUnconfirmed).into(),
+            }
         });
     }
 

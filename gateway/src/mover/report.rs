@@ -66,7 +66,7 @@ pub(super) fn report(planned: &Planned, result: MoveResult, tally: &Tally) -> Mo
         reconnected: if is_moved {
             tally.found - tally.switched
         } else {
-            tally.fallen_back
+            tally.fallen_back + tally.cut
         },
         fallen_back: tally.fallen_back,
         unconfirmed: tally.unconfirmed.clone(),

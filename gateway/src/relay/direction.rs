@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::buffer::{BUFFER_BYTES, with_buffer};
 use super::heartbeat::Heartbeat;
 use super::recorder::Recorder;
+use super::watch::Watch;
 
 /// How far bytes may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,7 @@ pub struct Direction {
     finish: Finish,
     recorder: Option<Box<Recorder>>,
     heartbeat: Option<Box<Heartbeat>>,
+    pub(super) watch: Option<Box<Watch>>,
     /// When the first byte came that found the valve shut.
     first_wait: Option<Instant>,
     bytes: u64,
@@ -108,6 +110,7 @@ impl Direction {
             finish: Finish::No,
             recorder,
             heartbeat: None,
+            watch: None,
             first_wait: None,
             bytes: 0,
         };
@@ -168,6 +171,17 @@ impl Direction {
     /// Reads whether messages wait that the receiver does not have.
     pub fn holds_messages(&self) -> bool {
         self.seen.messages() > self.sent.messages()
+    }
+
+    /// Looks out, from the Pong on that [`Direction::take_pong`] takes, for a message that proves the sender's quiet; with
+    /// nothing, looks no more.
+    pub fn watch(&mut self, watch: Option<Box<Watch>>) {
+        self.watch = watch;
+    }
+
+    /// Reads whether the sender's last message proves its quiet.
+    pub fn proves_quiet(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.is_proven())
     }
 
     /// Returns when the first byte came that had to wait at a shut valve, and forgets it.
@@ -437,6 +451,9 @@ impl Direction {
         if let Some(recorder) = &mut self.recorder {
             recorder.hear(limits, bytes);
         }
+        if let Some(watch) = &mut self.watch {
+            watch.hear(limits, bytes);
+        }
         self.seen
             .scan(limits, bytes)
             .map_err(|violation| self.end(Fault::Violation(violation)))
@@ -461,6 +478,8 @@ impl Direction {
         match self.valve {
             // The start of a header may wait for its end; all else that waits is back-pressure on the sender.
             Valve::BeforeClose if self.seen.is_closed() => room(self.waiting.len() + CLOSED_BYTES_MAX),
+            // The receiver is gone: what is said to it counts still, and a Close stands behind it.
+            Valve::BeforeClose if self.is_finished() => room(COUNT_BYTES_MAX),
             Valve::Open | Valve::BeforeClose => {
                 if self.waiting.len() > self.seen.header_bytes_pending() || self.is_saying() {
                     0
@@ -488,8 +507,6 @@ impl Direction {
         let allowed = match self.valve {
             Valve::Open => whole,
             Valve::ToBoundary => whole,
-            // The receiver is gone: what is said to it counts still, and a Close stands behind it.
-            Valve::BeforeClose if self.is_finished() => room(COUNT_BYTES_MAX),
             Valve::BeforeClose => {
                 let mut scanner = self.sent;
                 scanner

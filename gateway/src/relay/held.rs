@@ -1,7 +1,7 @@
 //! What a held client is answered by the gateway itself: its Pings.
 
 use bytes::BytesMut;
-use handover_protocol::frame::{Event, Limits, Opcode, unmask};
+use handover_protocol::frame::{Event, Limits, Opcode, Scanner, unmask};
 
 use super::direction::Direction;
 
@@ -50,8 +50,12 @@ impl Direction {
         let Some((start, Some(end))) = self.find_pong(limits, nonce) else {
             return false;
         };
-        let behind = self.waiting.split_off(end);
+        let behind = self.waiting.split_off(end.at);
         self.waiting.truncate(start);
+        if let Some(watch) = &mut self.watch {
+            watch.begin(end.scanner);
+            watch.hear(limits, &behind);
+        }
         self.waiting.unsplit(behind);
         true
     }
@@ -69,7 +73,7 @@ impl Direction {
     }
 
     /// Finds where the Pong starts and, if it is whole, where it ends.
-    fn find_pong(&self, limits: &Limits, nonce: &[u8; 8]) -> Option<(usize, Option<usize>)> {
+    fn find_pong(&self, limits: &Limits, nonce: &[u8; 8]) -> Option<(usize, Option<PongEnd>)> {
         let mut scanner = self.sent();
         let (mut at, mut frame_start, mut payload_start) = (0, 0, 0);
         let mut is_start_known = scanner.at_frame_boundary();
@@ -87,7 +91,7 @@ impl Direction {
                 }
                 Some(Event::FrameEnd { .. }) => {
                     if is_pong && is_start_known && &self.waiting[payload_start..at] == nonce {
-                        return Some((frame_start, Some(at)));
+                        return Some((frame_start, Some(PongEnd { at, scanner })));
                     }
                     frame_start = at;
                     is_start_known = true;
@@ -97,4 +101,10 @@ impl Direction {
         }
         None
     }
+}
+
+/// Where the awaited Pong ends in what waits, and a scanner that stands there.
+struct PongEnd {
+    at: usize,
+    scanner: Scanner,
 }

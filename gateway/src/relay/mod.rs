@@ -10,8 +10,10 @@ mod heartbeat;
 mod held;
 mod linger;
 mod recorder;
+mod watch;
 
 pub use buffer::BUFFER_BYTES;
 pub use direction::{Direction, Fault, Valve};
 pub use linger::linger;
 pub use recorder::{Recorded, Recorder, RecorderState};
+pub use watch::Watch;

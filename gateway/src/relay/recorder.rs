@@ -129,7 +129,7 @@ impl Recorder {
 }
 
 /// Returns the payload as the application wrote it; nothing where it is larger than `bytes_max` or damaged.
-fn plain(message: &Recorded, bytes_max: usize) -> Option<std::borrow::Cow<'_, [u8]>> {
+pub(super) fn plain(message: &Recorded, bytes_max: usize) -> Option<std::borrow::Cow<'_, [u8]>> {
     if !message.is_compressed {
         return Some(std::borrow::Cow::Borrowed(&message.payload));
     }

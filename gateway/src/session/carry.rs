@@ -11,7 +11,7 @@ use super::attach::{Attached, Attachment};
 use super::order::{Answer, HoldKind};
 use super::task::{Base, Task};
 use super::timing::FINISH;
-use crate::relay::{RecorderState, Valve, linger};
+use crate::relay::{RecorderState, Valve, Watch, linger};
 use crate::telemetry::label::{Crossing, Fallback};
 use crate::upstream::DialIds;
 
@@ -31,7 +31,10 @@ impl Task {
                 self.down.set_valve(Valve::BeforeClose);
             }
             Command::OpenUp => self.open_up(),
-            Command::OpenDown => self.down.set_valve(Valve::Open),
+            Command::OpenDown => {
+                self.down.watch(None);
+                self.down.set_valve(Valve::Open);
+            }
             Command::DrainDown => {
                 let sent = self.moving.as_ref().map_or(0, |moving| moving.sent);
                 self.down.set_valve(Valve::ToCount(sent));
@@ -41,6 +44,7 @@ impl Task {
                 let mut frame = Vec::new();
                 encode_close(CloseCode::GOING_AWAY, "", Some(mask()), &mut frame);
                 self.up.say(&frame);
+                self.down.watch(None);
                 self.down.set_valve(Valve::BeforeClose);
             }
             Command::ReleaseSource => self.release_source(),
@@ -84,6 +88,8 @@ impl Task {
             .to_ne_bytes();
         if let Some(moving) = &mut self.moving {
             moving.nonce = Some(nonce);
+            let pattern = moving.sign.as_ref().map(|sign| sign.pattern().clone());
+            self.down.watch(pattern.map(Watch::new));
         }
         let mut frame = Vec::new();
         encode_ping(&nonce, Some(mask()), &mut frame);
@@ -94,6 +100,7 @@ impl Task {
     /// Ends the connection to the source aside, after everything it was owed.
     fn release_source(&mut self) {
         let Some(upstream) = self.upstream.take() else { return };
+        self.down.watch(None);
         if self.machine.phase() == Phase::Leaving {
             // Nobody takes what the client still says; only its Close is waited for.
             self.up.set_valve(Valve::Discard);

@@ -26,6 +26,7 @@ pub struct SessionHandle {
     generation: AtomicU64,
     may_cross: AtomicBool,
     heard_source_ms: AtomicU64,
+    source_is_done: AtomicBool,
 }
 
 impl SessionHandle {
@@ -41,6 +42,7 @@ impl SessionHandle {
             generation: AtomicU64::new(0),
             may_cross: AtomicBool::new(false),
             heard_source_ms: AtomicU64::new(0),
+            source_is_done: AtomicBool::new(false),
         })
     }
 
@@ -94,6 +96,11 @@ impl SessionHandle {
         self.heard_source_ms.load(Ordering::Acquire)
     }
 
+    /// Reads whether the last that the held session's source said is that it is done.
+    pub fn source_is_done(&self) -> bool {
+        self.source_is_done.load(Ordering::Acquire)
+    }
+
     pub(super) fn take_order(&self) -> Option<Order> {
         if !self.has_mail.load(Ordering::Acquire) {
             return None;
@@ -122,6 +129,11 @@ impl SessionHandle {
 
     pub(super) fn set_heard_source(&self) {
         self.heard_source_ms.store(clock_ms(), Ordering::Release);
+    }
+
+    /// Notes whether the source is done; returns whether that is news.
+    pub(super) fn set_source_is_done(&self, is_done: bool) -> bool {
+        self.source_is_done.swap(is_done, Ordering::AcqRel) != is_done
     }
 
     /// Ends the inbox: what waits in it and what comes is dropped, and with it the answers.

@@ -8,6 +8,7 @@ mod carry;
 mod handle;
 mod order;
 mod progress;
+mod quiet_sign;
 mod task;
 mod timing;
 
@@ -20,6 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub use handle::{SessionHandle, clock_ms};
 pub use order::{Answer, HoldKind, Order, Question};
+pub use quiet_sign::QuietSign;
 pub use task::start;
 
 use crate::board::Admission;

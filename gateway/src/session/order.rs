@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use handover_protocol::{Generation, ServerName};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
+use super::quiet_sign::QuietSign;
 use crate::telemetry::label::Fallback;
 use crate::upstream::Server;
 
@@ -35,7 +37,12 @@ pub enum Question {
         sent: u64,
     },
     /// Have an opaque source's WebSocket layer confirm that it read everything.
-    Confirm,
+    Confirm {
+        /// After which it counts as unconfirmed.
+        by: Instant,
+        /// What to look for behind the confirmation.
+        sign: Option<Arc<QuietSign>>,
+    },
     /// End an opaque source's stream and take what it still says.
     CloseSource,
     /// Attach to the target.

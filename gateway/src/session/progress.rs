@@ -28,10 +28,19 @@ impl Task {
             }
             Phase::Draining if self.machine.is_client_gone() => Some(Event::DrainReached),
             Phase::Draining => self.drain_progress(context),
+            Phase::Pinged => {
+                self.answer_pings(context);
+                self.note_source();
+                if !self.is_pinged() {
+                    return Some(Event::PingAnswered);
+                }
+                self.ends()
+            }
             Phase::Confirming => {
                 self.note_source();
                 let nonce = self.moving.as_ref().and_then(|moving| moving.nonce)?;
                 if self.down.take_pong(&self.limits, &nonce) {
+                    self.handle.set_heard_source();
                     return Some(Event::Pong);
                 }
                 self.ends()
@@ -96,11 +105,21 @@ impl Task {
         }
     }
 
+    /// Reads whether the upstream has a Ping of the client's that it has not answered.
+    pub(super) fn is_pinged(&self) -> bool {
+        self.unanswered_ping().is_some()
+    }
+
+    fn unanswered_ping(&self) -> Option<&[u8]> {
+        self.up
+            .last_heartbeat()
+            .filter(|ping| self.down.last_heartbeat() != Some(ping))
+    }
+
     /// Answers in the source's place the client's last Ping that the source was passed and whose Pong has not come: of
     /// several only the last needs an answer (RFC 6455 section 5.5.3).
     pub(super) fn answer_lost_ping(&mut self) {
-        if let Some(payload) = self.up.last_heartbeat()
-            && self.down.last_heartbeat() != Some(payload)
+        if let Some(payload) = self.unanswered_ping()
             && !self.machine.is_client_gone()
         {
             let mut pong = Vec::new();
@@ -117,6 +136,16 @@ impl Task {
         {
             moving.heard = heard;
             self.handle.set_heard_source();
+        }
+        self.note_quiet_sign();
+    }
+
+    fn note_quiet_sign(&self) {
+        if let Some(moving) = &self.moving
+            && let Some(sign) = &moving.sign
+            && self.handle.set_source_is_done(self.down.proves_quiet())
+        {
+            sign.tell();
         }
     }
 

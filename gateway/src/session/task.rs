@@ -21,6 +21,7 @@ use tracing::{Instrument, debug_span, error};
 use super::attach::Attached;
 use super::handle::SessionHandle;
 use super::order::{Answer, HoldKind, Order, Question};
+use super::quiet_sign::QuietSign;
 use super::timing::{FINISH, longest};
 use super::{Seats, Setup};
 use crate::board::Admission;
@@ -100,6 +101,8 @@ pub(super) struct Moving {
     pub(super) sent: u64,
     pub(super) heard: u64,
     pub(super) nonce: Option<[u8; 8]>,
+    pub(super) confirm_by: Option<tokio::time::Instant>,
+    pub(super) sign: Option<Arc<QuietSign>>,
     pub(super) to: Option<(
         Arc<Server>,
         handover_protocol::Generation,
@@ -285,7 +288,14 @@ impl Task {
                 moving.sent = (sent + self.base.heard_before).saturating_sub(self.base.swallowed);
                 Event::Drain
             }
-            Question::Confirm => Event::Confirm,
+            Question::Confirm { by, sign } => {
+                moving.confirm_by = Some(by);
+                moving.sign = sign;
+                self.handle.set_source_is_done(false);
+                Event::Confirm {
+                    pinged: self.is_pinged(),
+                }
+            }
             Question::CloseSource => Event::CloseSource,
             Question::Switch {
                 target,
@@ -347,9 +357,10 @@ impl Task {
     pub(super) fn set_timer(&mut self) {
         let phase = self.machine.phase();
         let awaits_boundary = phase == Phase::Draining && stalled_by(&self.down, &self.limits) == Fallback::Boundary;
+        let confirm_by = self.moving.as_ref().and_then(|moving| moving.confirm_by);
         let longest = match awaits_boundary {
             true => Some(self.route.boundary_timeout),
-            false => longest(phase, &self.route),
+            false => longest(phase, &self.route, confirm_by),
         };
         self.timer = longest.map(|longest| Box::pin(tokio::time::sleep(longest)));
     }

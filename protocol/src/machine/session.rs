@@ -5,7 +5,7 @@
 //!                 Hold            Boundary           Drain            DrainReached          Switch
 //!    Relaying ──────────▶ Stopping ──────────▶ Held ──────────▶ Draining ──────────▶ Drained ──────────▶ Attaching
 //!     ▲  │ Tell             ▲                  │  ▲ Pong                                                  ▲   │
-//!     │  └───▶ Telling ─────┘          Confirm │  └────── Confirming                                       │   │ Attached
+//!     │  └───▶ Telling ─────┘          Confirm │  └────── Confirming ◀─ PingAnswered ─ Pinged ◀ Confirm    │   │ Attached
 //!     │             └─ the client left: Held   │                                                           │   ▼
 //!     │                                        └ CloseSource ▶ Closing ── SourceEof ▶ Detached ── Switch ──┘  Attached
 //!     └──────────────────────────────────────────── Resume ────────────────────────────────────────────────────┘
@@ -55,6 +55,9 @@ pub enum Phase {
     Draining,
     /// The source has said everything.
     Drained,
+    /// A Ping of the client's is with an opaque source; ours waits until it is answered, for a source may answer only the
+    /// latest (RFC 6455 section 5.5.3).
+    Pinged,
     /// A Ping of ours is on its way to an opaque source.
     Confirming,
     /// A Close of ours is on its way to an opaque source; what it still says is taken.
@@ -128,13 +131,14 @@ impl Session {
             Event::Tell
             | Event::Hold
             | Event::Drain
-            | Event::Confirm
+            | Event::Confirm { .. }
             | Event::CloseSource
             | Event::Switch { .. }
             | Event::Resume
             | Event::Cut
             | Event::Boundary
             | Event::DrainReached
+            | Event::PingAnswered
             | Event::Pong
             | Event::AttachDone
             | Event::AttachFailed
@@ -171,6 +175,7 @@ impl Session {
             Phase::Held => self.held(event),
             Phase::Draining => self.draining(event),
             Phase::Drained => self.drained(event),
+            Phase::Pinged => self.pinged(event),
             Phase::Confirming => self.confirming(event),
             Phase::Closing => self.closing(event),
             Phase::Detached => self.detached(event),
@@ -199,13 +204,14 @@ impl Default for Session {
 
 impl Phase {
     /// Every phase, in the order of the diagram.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Relaying,
         Self::Telling,
         Self::Stopping,
         Self::Held,
         Self::Draining,
         Self::Drained,
+        Self::Pinged,
         Self::Confirming,
         Self::Closing,
         Self::Detached,

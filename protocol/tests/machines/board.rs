@@ -40,7 +40,7 @@ fn check(level: Level) {
 /// The phases that no session comes to under a plan.
 fn never(plan: Plan) -> Vec<Phase> {
     let draining = [Phase::Draining, Phase::Drained];
-    let closing = [Phase::Confirming, Phase::Closing, Phase::Detached];
+    let closing = [Phase::Pinged, Phase::Confirming, Phase::Closing, Phase::Detached];
     let attaching = [Phase::Attaching, Phase::Attached];
     let never = |phase: &Phase| {
         (draining.contains(phase) && plan.level == Level::Opaque)
@@ -115,6 +115,7 @@ impl Board {
             flows: true,
             late_end: false,
             awaits_pong: false,
+            is_pinged: false,
         };
         Self {
             machine: Move::new(plan),
@@ -275,7 +276,9 @@ impl Board {
                 self.barrier = Some(E::DrainedDown);
             }
             C::Quiet => {
-                self.ask(Event::Confirm)?;
+                // Of two clients one has a Ping with the source.
+                self.clients[0].ask(Event::Confirm { pinged: true })?;
+                self.clients[1].ask(Event::Confirm { pinged: false })?;
                 self.barrier = Some(E::Quiet);
             }
             C::CloseSource => {

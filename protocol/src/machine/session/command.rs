@@ -44,7 +44,7 @@ pub enum Command {
 pub enum Outcome {
     /// Do this, in order.
     Commands(Vec<Command>),
-    /// Nothing to do: the event came late or changes nothing.
+    /// Nothing to do: the event came late, or changes no more than the phase.
     Nothing,
     /// No driver should have sent that and nothing has changed; log and count it, then go on. A question is answered no.
     Anomaly,

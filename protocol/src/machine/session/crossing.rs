@@ -12,10 +12,11 @@ impl Session {
             Event::Tell
             | Event::Hold
             | Event::Drain
-            | Event::Confirm
+            | Event::Confirm { .. }
             | Event::CloseSource
             | Event::Switch { .. }
             | Event::DrainReached
+            | Event::PingAnswered
             | Event::AttachDone
             | Event::AttachFailed => self.anomaly(),
         }
@@ -35,9 +36,10 @@ impl Session {
             Event::Tell
             | Event::Hold
             | Event::Drain
-            | Event::Confirm
+            | Event::Confirm { .. }
             | Event::CloseSource
             | Event::DrainReached
+            | Event::PingAnswered
             | Event::AttachDone
             | Event::AttachFailed => self.anomaly(),
         }
@@ -54,10 +56,11 @@ impl Session {
             Event::Tell
             | Event::Hold
             | Event::Drain
-            | Event::Confirm
+            | Event::Confirm { .. }
             | Event::CloseSource
             | Event::Switch { .. }
-            | Event::DrainReached => self.anomaly(),
+            | Event::DrainReached
+            | Event::PingAnswered => self.anomaly(),
         }
     }
 
@@ -73,10 +76,11 @@ impl Session {
             Event::Tell
             | Event::Hold
             | Event::Drain
-            | Event::Confirm
+            | Event::Confirm { .. }
             | Event::CloseSource
             | Event::Switch { .. }
             | Event::DrainReached
+            | Event::PingAnswered
             | Event::Pong
             | Event::AttachDone
             | Event::AttachFailed => self.anomaly(),

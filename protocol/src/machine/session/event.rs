@@ -9,8 +9,12 @@ pub enum Event {
     Hold,
     /// The mover: take what the source said, up to its count.
     Drain,
-    /// The mover: have the source's WebSocket layer confirm that it read everything.
-    Confirm,
+    /// The mover: have the source's WebSocket layer confirm that it read everything. `pinged` says whether a Ping of the
+    /// client's has not been answered.
+    Confirm {
+        /// Whether the source owes the client a Pong.
+        pinged: bool,
+    },
     /// The mover: end the source's stream and take what it still says.
     CloseSource,
     /// The mover: attach to the target. `held` says whether whole messages of the client wait.
@@ -33,6 +37,8 @@ pub enum Event {
     SourceEof,
     /// As many messages as the source counted have arrived.
     DrainReached,
+    /// The source has answered the client's Ping.
+    PingAnswered,
     /// The Pong to our Ping came.
     Pong,
     /// The target accepted the handshake and answered what had to be answered.
@@ -47,11 +53,12 @@ pub enum Event {
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Tell,
         Self::Hold,
         Self::Drain,
-        Self::Confirm,
+        Self::Confirm { pinged: true },
+        Self::Confirm { pinged: false },
         Self::CloseSource,
         Self::Switch { held: true },
         Self::Switch { held: false },
@@ -62,6 +69,7 @@ impl Event {
         Self::ClientEof,
         Self::SourceEof,
         Self::DrainReached,
+        Self::PingAnswered,
         Self::Pong,
         Self::AttachDone,
         Self::AttachFailed,

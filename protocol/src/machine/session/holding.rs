@@ -13,12 +13,13 @@ impl Session {
             Event::ClientEof => go(Phase::Finishing, &[Command::ShutUpstream]),
             Event::Resume | Event::Deadline | Event::Pong => self.nothing(),
             Event::Drain
-            | Event::Confirm
+            | Event::Confirm { .. }
             | Event::CloseSource
             | Event::Switch { .. }
             | Event::Boundary
             | Event::ClientClose
             | Event::DrainReached
+            | Event::PingAnswered
             | Event::AttachDone
             | Event::AttachFailed => self.anomaly(),
         }
@@ -38,11 +39,12 @@ impl Session {
             Event::Deadline | Event::Pong => self.nothing(),
             Event::Tell
             | Event::Drain
-            | Event::Confirm
+            | Event::Confirm { .. }
             | Event::CloseSource
             | Event::Switch { .. }
             | Event::Boundary
             | Event::DrainReached
+            | Event::PingAnswered
             | Event::AttachDone
             | Event::AttachFailed => self.anomaly(),
         }
@@ -61,10 +63,11 @@ impl Session {
             Event::Tell
             | Event::Hold
             | Event::Drain
-            | Event::Confirm
+            | Event::Confirm { .. }
             | Event::CloseSource
             | Event::Switch { .. }
             | Event::DrainReached
+            | Event::PingAnswered
             | Event::AttachDone
             | Event::AttachFailed => self.anomaly(),
         }
@@ -74,8 +77,9 @@ impl Session {
         match event {
             Event::Hold => go(Phase::Held, &[Command::AnswerYes]),
             Event::Drain => go(Phase::Draining, &[Command::DrainDown]),
-            Event::Confirm if self.upstream == Peer::Ended => go(Phase::Held, &[Command::AnswerNo]),
-            Event::Confirm => go(Phase::Confirming, &[Command::SendPing]),
+            Event::Confirm { .. } if self.upstream == Peer::Ended => go(Phase::Held, &[Command::AnswerNo]),
+            Event::Confirm { pinged: true } => (Phase::Pinged, Outcome::Nothing),
+            Event::Confirm { pinged: false } => go(Phase::Confirming, &[Command::SendPing]),
             Event::CloseSource if self.upstream == Peer::Ended => go(Phase::Detached, &[Command::AnswerYes]),
             Event::CloseSource => go(Phase::Closing, &[Command::SendSourceClose]),
             Event::Resume => self.resume_with_source(&[]),
@@ -86,9 +90,12 @@ impl Session {
             | Event::Boundary
             | Event::Deadline
             | Event::Pong => self.nothing(),
-            Event::Tell | Event::Switch { .. } | Event::DrainReached | Event::AttachDone | Event::AttachFailed => {
-                self.anomaly()
-            }
+            Event::Tell
+            | Event::Switch { .. }
+            | Event::DrainReached
+            | Event::PingAnswered
+            | Event::AttachDone
+            | Event::AttachFailed => self.anomaly(),
         }
     }
 
@@ -102,9 +109,10 @@ impl Session {
             Event::Tell
             | Event::Hold
             | Event::Drain
-            | Event::Confirm
+            | Event::Confirm { .. }
             | Event::CloseSource
             | Event::Switch { .. }
+            | Event::PingAnswered
             | Event::AttachDone
             | Event::AttachFailed => self.anomaly(),
         }
@@ -120,13 +128,34 @@ impl Session {
             | Event::SourceEof
             | Event::Boundary
             | Event::DrainReached
+            | Event::PingAnswered
             | Event::Deadline
             | Event::Pong => self.nothing(),
             Event::Tell
             | Event::Hold
             | Event::Drain
-            | Event::Confirm
+            | Event::Confirm { .. }
             | Event::CloseSource
+            | Event::AttachDone
+            | Event::AttachFailed => self.anomaly(),
+        }
+    }
+
+    pub(super) fn pinged(&self, event: Event) -> (Phase, Outcome) {
+        match event {
+            Event::PingAnswered => go(Phase::Confirming, &[Command::SendPing]),
+            // A source that owes an answer for so long would owe ours as well.
+            Event::Deadline | Event::SourceEof => go(Phase::Held, &[Command::AnswerNo]),
+            Event::Resume => self.resume_with_source(&[Command::AnswerNo]),
+            Event::Cut | Event::Violation => self.leave(&[Command::AnswerNo]),
+            Event::ClientClose | Event::ClientEof | Event::Boundary | Event::Pong => self.nothing(),
+            Event::Tell
+            | Event::Hold
+            | Event::Drain
+            | Event::Confirm { .. }
+            | Event::CloseSource
+            | Event::Switch { .. }
+            | Event::DrainReached
             | Event::AttachDone
             | Event::AttachFailed => self.anomaly(),
         }
@@ -142,10 +171,11 @@ impl Session {
             Event::Tell
             | Event::Hold
             | Event::Drain
-            | Event::Confirm
+            | Event::Confirm { .. }
             | Event::CloseSource
             | Event::Switch { .. }
             | Event::DrainReached
+            | Event::PingAnswered
             | Event::AttachDone
             | Event::AttachFailed => self.anomaly(),
         }

@@ -10,19 +10,23 @@ impl Session {
                 Peer::Ended => go(Phase::Ended, &[Command::EndClient, Command::End]),
             },
             // What the client still says must not reach a source that was not told to expect it.
-            Event::Hold | Event::Drain | Event::Confirm | Event::CloseSource | Event::Switch { .. }
+            Event::Hold | Event::Drain | Event::Confirm { .. } | Event::CloseSource | Event::Switch { .. }
                 if self.upstream == Peer::Open =>
             {
                 go(Phase::Leaving, &[Command::ReleaseSource, Command::AnswerNo])
             }
-            Event::Tell | Event::Hold | Event::Drain | Event::Confirm | Event::CloseSource | Event::Switch { .. } => {
-                go(Phase::Leaving, &[Command::AnswerNo])
-            }
+            Event::Tell
+            | Event::Hold
+            | Event::Drain
+            | Event::Confirm { .. }
+            | Event::CloseSource
+            | Event::Switch { .. } => go(Phase::Leaving, &[Command::AnswerNo]),
             Event::Resume
             | Event::Cut
             | Event::Boundary
             | Event::SourceEof
             | Event::DrainReached
+            | Event::PingAnswered
             | Event::Pong
             | Event::AttachDone
             | Event::AttachFailed => self.nothing(),
@@ -34,7 +38,7 @@ impl Session {
             Event::SourceEof | Event::Deadline | Event::Violation => go(Phase::Ended, &[Command::End]),
             // A client that left by itself may still have messages on the way: the hold counts what was passed on.
             // The end of the source's stream, awaited in any case, says more than a Pong.
-            Event::Hold | Event::Drain | Event::Confirm => go(Phase::Finishing, &[Command::AnswerYes]),
+            Event::Hold | Event::Drain | Event::Confirm { .. } => go(Phase::Finishing, &[Command::AnswerYes]),
             Event::CloseSource => go(Phase::Closing, &[Command::ShutUpstream]),
             Event::Switch { held: false } => go(
                 Phase::Ended,
@@ -51,6 +55,7 @@ impl Session {
             | Event::ClientClose
             | Event::ClientEof
             | Event::DrainReached
+            | Event::PingAnswered
             | Event::Pong
             | Event::AttachDone
             | Event::AttachFailed => self.nothing(),

@@ -70,6 +70,9 @@ fn name(event: Event) -> String {
     if let Event::Switch { held } = event {
         return format!("Switch ({} wait)", if held { "messages" } else { "none" });
     }
+    if let Event::Confirm { pinged } = event {
+        return format!("Confirm ({})", if pinged { "a Ping is open" } else { "none is" });
+    }
     format!("{event:?}")
 }
 

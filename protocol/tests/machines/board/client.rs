@@ -14,6 +14,8 @@ pub(super) struct Client {
     pub(super) late_end: bool,
     /// A Ping of ours was not answered yet.
     pub(super) awaits_pong: bool,
+    /// The source has not answered a Ping of the client's.
+    pub(super) is_pinged: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,6 +38,7 @@ impl Client {
             Phase::Telling => events.push(Event::ClientClose),
             Phase::Stopping => events.extend([Event::Boundary, Event::Deadline]),
             Phase::Draining => events.extend([Event::DrainReached, Event::Deadline]),
+            Phase::Pinged => events.extend([Event::PingAnswered, Event::Deadline]),
             Phase::Confirming => events.push(Event::Deadline),
             Phase::Closing => events.push(Event::Deadline),
             Phase::Attaching => events.extend([Event::AttachDone, Event::AttachFailed, Event::Deadline]),
@@ -76,6 +79,8 @@ impl Client {
             (Event::SourceEof, Phase::Attaching) => self.late_end = false,
             (Event::SourceEof, _) => self.upstream = Upstream::None,
             (Event::Pong, _) => self.awaits_pong = false,
+            (Event::Confirm { pinged }, _) => self.is_pinged = pinged,
+            (Event::PingAnswered, _) => self.is_pinged = false,
             (_, _) => {}
         }
         let commands = match self.machine.on(event) {
@@ -103,6 +108,7 @@ impl Client {
             self.upstream = Upstream::None;
             self.late_end = false;
             self.awaits_pong = false;
+            self.is_pinged = false;
         }
         Ok(())
     }
@@ -134,7 +140,12 @@ impl Client {
                 }
                 self.flows = true;
             }
-            Command::SendPing => self.awaits_pong = true,
+            Command::SendPing => {
+                if self.is_pinged {
+                    return Err("the source owes the client a Pong, and may answer only the latest Ping".to_owned());
+                }
+                self.awaits_pong = true;
+            }
             Command::SendCommand
             | Command::StopUp
             | Command::OpenDown
@@ -155,6 +166,7 @@ pub(super) fn is_held(phase: Phase) -> bool {
         | Phase::Held
         | Phase::Draining
         | Phase::Drained
+        | Phase::Pinged
         | Phase::Confirming
         | Phase::Closing
         | Phase::Detached
