@@ -6,4 +6,5 @@ mod gateway;
 mod harness;
 mod house;
 mod opaque;
+mod refusals;
 mod servers;
