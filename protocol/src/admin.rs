@@ -167,6 +167,9 @@ pub struct DrainCounts {
     /// Boards of `left` whose move is under way.
     #[serde(default)]
     pub moving: u64,
+    /// Boards of `left` whose users were told to reconnect of late: they wait until the bounce limit has passed.
+    #[serde(default)]
+    pub put_off: u64,
 }
 
 /// How often a move failed for one reason.
@@ -267,6 +270,9 @@ pub struct MoveReport {
     /// Sessions of which something could not be confirmed.
     #[schema(value_type = Vec<String>)]
     pub unconfirmed: Vec<SessionId>,
+    /// With `bounce_limit`: after how many milliseconds the move may be tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
 }
 
 impl MoveReport {
@@ -275,6 +281,12 @@ impl MoveReport {
 
     /// The result for a board whose route or order says that it is not moved: it is waited for until it is closed.
     pub const STAY: &str = "stay";
+
+    /// The result for a board whose users were told to reconnect of late and would be told again: nobody was disturbed.
+    pub const BOUNCE_LIMIT: &str = "bounce_limit";
+
+    /// The result for a board that had left the source which the order named: nothing was begun.
+    pub const NOT_AT_SOURCE: &str = "not_at_source";
 
     /// Reads whether the move reached its target.
     pub fn is_moved(&self) -> bool {

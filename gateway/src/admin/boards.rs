@@ -60,6 +60,7 @@ pub(super) async fn carry(
     info!(%board, %target, mode = ?request.mode, %caller, "move requested through the admin API");
     let order = MoveOrder {
         board,
+        from: None,
         target,
         mode: request.mode,
         cancel: admin.readiness.shutdown().child_token(),

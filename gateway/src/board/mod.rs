@@ -10,6 +10,7 @@ mod place;
 mod table;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,6 +50,8 @@ struct Inner {
     /// The route that somebody came by last.
     route: Option<Arc<Route>>,
     is_gone: bool,
+    /// When one of the board's users was last told to reconnect.
+    told_at: Option<Instant>,
     /// Sessions that ended lately, the oldest first.
     ended: VecDeque<Ended>,
 }
@@ -89,7 +92,13 @@ pub struct InFlight {
 
 impl Board {
     /// Makes the record of a board that enters the table.
-    fn new(id: BoardId, placement: Placement, holdings: Arc<Holdings>, sessions_tracker: TaskTracker) -> Arc<Self> {
+    fn new(
+        id: BoardId,
+        placement: Placement,
+        told_at: Option<Instant>,
+        holdings: Arc<Holdings>,
+        sessions_tracker: TaskTracker,
+    ) -> Arc<Self> {
         holdings.shift(None, owner_of(&placement));
         let inner = Inner {
             placement,
@@ -100,6 +109,7 @@ impl Board {
             settled_at: Instant::now(),
             route: None,
             is_gone: false,
+            told_at,
             ended: VecDeque::new(),
         };
         let gate = watch::Sender::new(Gate {

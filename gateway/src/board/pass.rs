@@ -59,6 +59,8 @@ pub struct Admission {
     handle: Arc<SessionHandle>,
     server: Arc<Server>,
     generation: Generation,
+    /// When users of the board had last been told to reconnect as this one came, who may be one of them.
+    told_before: Option<Instant>,
 }
 
 /// The answer of the gate.
@@ -112,12 +114,14 @@ impl Pass {
             return Err(Parked);
         }
         inner.sessions.insert(handle.id().clone(), Arc::clone(&handle));
+        let told_before = inner.told_at;
         drop(inner);
         Ok(Admission {
             board: Arc::clone(&self.board),
             handle,
             server: Arc::clone(&self.server),
             generation: self.generation,
+            told_before,
         })
     }
 }
@@ -155,6 +159,13 @@ impl Admission {
     /// Returns the generation that the session was admitted under.
     pub fn generation(&self) -> Generation {
         self.generation
+    }
+
+    /// Notes that the session's user is told to reconnect. Returns, once, when users of the board had been told before
+    /// this one came.
+    pub fn note_told(&mut self) -> Option<Instant> {
+        self.board.note_told();
+        self.told_before.take()
     }
 }
 

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::holdings::Holdings;
 use super::pass::{Entrant, Entry, Pass};
 use super::place::{PlaceError, Placer};
+use super::told::Told;
 use super::{Board, GateState, view_of};
 use crate::config::Route;
 use crate::registry::{CasError, Registry, RegistryError};
@@ -27,6 +28,7 @@ pub struct Boards {
     pub(super) metrics: Arc<Metrics>,
     placer: Placer,
     holdings: Arc<Holdings>,
+    told: Told,
     sessions: TaskTracker,
 }
 
@@ -49,6 +51,8 @@ pub enum EntryError {
 
 impl Boards {
     /// Starts with the placements that the registry gave back.
+    ///
+    /// Their users count as told to reconnect just now: the end of the process before has told them, or has cut them.
     pub fn new(
         placements: Vec<(BoardId, Placement)>,
         servers: Arc<Servers>,
@@ -60,9 +64,10 @@ impl Boards {
     ) -> Arc<Self> {
         let table = DashMap::new();
         let holdings = Arc::new(Holdings::default());
+        let told_at = Some(std::time::Instant::now());
         for (id, placement) in placements {
             if placement.term != Term::Vacant {
-                let board = Board::new(id.clone(), placement, Arc::clone(&holdings), sessions.clone());
+                let board = Board::new(id.clone(), placement, told_at, Arc::clone(&holdings), sessions.clone());
                 table.insert(id, board);
             }
         }
@@ -74,6 +79,7 @@ impl Boards {
             metrics,
             placer,
             holdings,
+            told: Told::default(),
             sessions,
         })
     }
@@ -134,10 +140,15 @@ impl Boards {
             return Ok(board);
         }
         let placement = self.registry.read(id).await?.unwrap_or(Placement::UNKNOWN);
-        let board = self
-            .table
-            .entry(id.clone())
-            .or_insert_with(|| Board::new(id.clone(), placement, Arc::clone(&self.holdings), self.sessions.clone()));
+        let board = self.table.entry(id.clone()).or_insert_with(|| {
+            Board::new(
+                id.clone(),
+                placement,
+                self.told.take(id),
+                Arc::clone(&self.holdings),
+                self.sessions.clone(),
+            )
+        });
         Ok(Arc::clone(&board))
     }
 
@@ -209,9 +220,15 @@ impl Boards {
         let Ok(vacant) = board.placement().vacate() else { return };
         board.park();
         if board.empty_since().is_some() && self.change(board, vacant).await.is_ok() && board.try_drop() {
+            self.told.keep(board);
             self.table.remove_if(board.id(), |_, known| Arc::ptr_eq(known, board));
         }
         board.unpark();
+    }
+
+    /// Forgets what is remembered of boards without a record, where it has become of no use.
+    pub fn tidy_told(&self) {
+        self.told.tidy();
     }
 
     /// Returns the record of a server that is fit to serve as `owner`.

@@ -138,3 +138,30 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn a_board_remembers_when_its_users_were_told_also_beyond_its_record() {
+    let house = house(Vec::new());
+    house.make(1, Change::Grant(0)).await;
+    house.make(1, Change::Settle).await;
+    let board = house.boards.find(&id(1)).await.unwrap();
+    let limit = house.route.bounce_limit;
+    assert_eq!(board.bounce_left(limit), None, "nobody was told yet");
+    board.lock().route = Some(Arc::clone(&house.route));
+    board.note_told();
+    assert!(board.bounce_left(limit).is_some_and(|left| left <= limit));
+    assert_eq!(board.bounce_left(Duration::ZERO), None);
+    house.boards.vacate(&board).await;
+    assert!(house.boards.get(&id(1)).is_none());
+    house.boards.tidy_told();
+    let again = house.boards.find(&id(1)).await.unwrap();
+    assert!(again.bounce_left(limit).is_some());
+}
+
+#[tokio::test]
+async fn boards_from_before_a_restart_count_as_told() {
+    let granted = Placement::UNKNOWN.grant(owner(0), Generation::NONE, "gateway-0".parse().unwrap());
+    let house = house(vec![(id(1), granted.unwrap())]);
+    let board = house.boards.get(&id(1)).unwrap();
+    assert!(board.bounce_left(house.route.bounce_limit).is_some());
+}

@@ -147,7 +147,12 @@ impl Driver {
         for command in commands {
             match command {
                 Command::Persist => {}
-                Command::StartMove { board, target, mode } => {
+                Command::StartMove {
+                    board,
+                    source,
+                    target,
+                    mode,
+                } => {
                     // The end of the gateway undoes what has not committed; it is taken up again afterwards.
                     let cancel = self.desk.shutdown.child_token();
                     self.cancels.insert(board.clone(), cancel.clone());
@@ -156,6 +161,7 @@ impl Driver {
                     self.follow(
                         MoveOrder {
                             board,
+                            from: Some(source),
                             target,
                             mode,
                             cancel,
@@ -247,12 +253,16 @@ impl Driver {
     }
 
     fn open_boards(&self) -> Vec<OpenBoard> {
-        let open = |source| self.desk.fleet.open(Some(source));
-        let open_board = |view: BoardView| OpenBoard {
-            board: view.board,
-            sessions: view.sessions,
+        let open = |source: &ServerName| {
+            let open_board = |view: BoardView| OpenBoard {
+                board: view.board,
+                source: source.clone(),
+                sessions: view.sessions,
+            };
+            let views = self.desk.fleet.open(Some(source));
+            views.into_iter().map(open_board).collect::<Vec<_>>()
         };
-        self.job.plan.sources.iter().flat_map(open).map(open_board).collect()
+        self.job.plan.sources.iter().flat_map(open).collect()
     }
 
     fn targets(&mut self) -> Event {

@@ -103,6 +103,10 @@ impl MemoryFleet {
             None => "moved",
         };
         let (owner, sessions) = state.boards.get_mut(&order.board).unwrap();
+        assert!(
+            order.from.is_none_or(|from| from == *owner),
+            "a drain names where its boards are"
+        );
         let from = owner.clone();
         if result == "moved" {
             *owner = order.target.clone();
@@ -129,6 +133,7 @@ impl MemoryFleet {
             reconnected: 0,
             fallen_back: 0,
             unconfirmed: Vec::new(),
+            retry_after_ms: None,
         }
     }
 }

@@ -7,16 +7,20 @@ use handover_protocol::contract::{
     ActivateRequest, ContractProblemType, ForgetQuery, FreezeRequest, Frozen, PrepareRequest, ThawRequest,
 };
 use handover_protocol::machine::moving::{Event, Reason};
-use handover_protocol::{Generation, Owner, Placement, SessionId};
+use handover_protocol::{Generation, Owner, Placement, ServerName, SessionId};
 use tracing::{info, warn};
 
 use crate::board::{Board, Boards};
 use crate::registry::CasError;
 use crate::upstream::{ControlError, Server};
 
-/// Asks the registry to note the move.
-pub(super) async fn claim(boards: &Boards, board: &Board, target: Owner) -> Event {
-    let Ok(next) = board.placement().begin(target, boards.coordinator().clone()) else {
+/// Asks the registry to note the move, off the source that it was planned for and no other.
+pub(super) async fn claim(boards: &Boards, board: &Board, source: &ServerName, target: Owner) -> Event {
+    let placement = board.placement();
+    if placement.owner().is_none_or(|owner| owner.server != *source) {
+        return Event::ClaimRefused;
+    }
+    let Ok(next) = placement.begin(target, boards.coordinator().clone()) else {
         return Event::ClaimRefused;
     };
     match boards.change(board, next).await {

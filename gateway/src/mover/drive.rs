@@ -20,15 +20,16 @@ use super::plan::Planned;
 use super::report::{self, Times};
 use super::{MoveOrder, Mover, opaque, takeover};
 use crate::session::{HoldKind, SessionHandle};
-use crate::telemetry::label::MoveStep;
+use crate::telemetry::label::{Limit, MoveStep};
 
 /// Runs a move to its end.
 pub(super) async fn run(mover: &Arc<Mover>, order: MoveOrder) -> MoveReport {
     let planned = match mover.plan(&order).await {
         Ok(planned) => planned,
         Err(hindrance) => {
-            debug!(hindrance, "the board cannot be moved");
-            return report::unmoved(order.board, hindrance);
+            debug!(?hindrance, "the board cannot be moved");
+            let owner = mover.boards.get(&order.board).and_then(|board| board.owner());
+            return report::hindered(order.board, owner, hindrance);
         }
     };
     if takeover::is_due(&planned) {
@@ -217,25 +218,29 @@ impl Drive {
 
     fn claim(&mut self) {
         let (mover, board) = (Arc::clone(&self.mover), Arc::clone(&self.planned.board));
-        let target = self.planned.target.owner();
-        self.answer(
-            None,
-            async move { calls::claim(&mover.boards, &board, target).await.into() },
-        );
+        let (source, target) = (self.planned.source.name().clone(), self.planned.target.owner());
+        self.answer(None, async move {
+            calls::claim(&mover.boards, &board, &source, target).await.into()
+        });
     }
 
     fn prepare(&mut self) {
-        let (board, target) = (Arc::clone(&self.planned.board), Arc::clone(&self.planned.target));
-        let timeout = self.planned.route.prepare_timeout;
-        let trial = (self.planned.plan.level == Level::Opaque).then_some(self.planned.route.dial_timeout);
+        let (mover, planned) = (Arc::clone(&self.mover), self.planned.clone());
         self.answer(Some(MoveStep::Prepare), async move {
             // Past the close of an opaque source's connections nobody can be left as they were.
-            if let Some(dial_timeout) = trial
-                && !opaque::takes_connections(&target, dial_timeout).await
+            if planned.plan.level == Level::Opaque
+                && !opaque::takes_connections(&planned.target, planned.route.dial_timeout).await
             {
                 return Event::PrepareFailed(Reason::TargetDown).into();
             }
-            calls::prepare(&board, &target, timeout).await.into()
+            let timeout = planned.route.prepare_timeout;
+            let event = calls::prepare(&planned.board, &planned.target, timeout).await;
+            // Whoever was told has had the time of a load to come back.
+            if event == Event::Prepared && planned.bounce_left().is_some() {
+                mover.metrics.limit_hits.of(Limit::Bounce).inc();
+                return Event::PrepareFailed(Reason::BounceLimit).into();
+            }
+            event.into()
         });
     }
 

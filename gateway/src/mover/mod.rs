@@ -9,6 +9,7 @@
 mod barrier;
 mod calls;
 mod drive;
+mod hindrance;
 mod opaque;
 mod plan;
 mod recover;
@@ -35,6 +36,8 @@ use crate::upstream::Servers;
 pub struct MoveOrder {
     /// The board.
     pub board: BoardId,
+    /// Where it leaves; a board that another server owns is not moved. None takes it from whoever owns it.
+    pub from: Option<ServerName>,
     /// Where it goes.
     pub target: ServerName,
     /// How sessions cross; can only narrow what the route allows.

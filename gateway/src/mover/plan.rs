@@ -5,13 +5,15 @@ use std::sync::Arc;
 use handover_protocol::admin::{DrainMode, Level};
 use handover_protocol::machine::moving::{Crossing, Plan};
 
-use super::{MoveOrder, Mover};
+use super::hindrance::Hindrance;
+use super::{MoveOrder, Mover, takeover};
 use crate::board::Board;
 use crate::config::{Route, RouteMode};
-use crate::telemetry::label::Fallback;
+use crate::telemetry::label::{Fallback, Limit};
 use crate::upstream::Server;
 
 /// A move that can begin.
+#[derive(Clone)]
 pub(super) struct Planned {
     pub board: Arc<Board>,
     pub route: Arc<Route>,
@@ -20,38 +22,65 @@ pub(super) struct Planned {
     pub plan: Plan,
 }
 
-/// Why a move cannot begin, as a stable slug.
-pub(super) type Hindrance = &'static str;
+impl Planned {
+    /// Returns for how long the move must not tell anybody to reconnect, where it would.
+    pub(super) fn bounce_left(&self) -> Option<std::time::Duration> {
+        let would_tell = match self.plan.crossing {
+            Crossing::Transparent => self.board.sessions().iter().any(|session| !session.may_cross()),
+            Crossing::ReconnectByMessage | Crossing::ReconnectByClose => !self.board.sessions().is_empty(),
+        };
+        self.board.bounce_left(self.route.bounce_limit).filter(|_| would_tell)
+    }
+}
 
 impl Mover {
     pub(super) async fn plan(&self, order: &MoveOrder) -> Result<Planned, Hindrance> {
-        let board = self.boards.find(&order.board).await.map_err(|_| "registry_unknown")?;
-        let target = self.servers.get(&order.target).ok_or("unknown_target")?;
-        let owner = board.owner().ok_or("not_open")?;
-        let source = self.servers.get(&owner).ok_or("unknown_source")?;
+        let board = self.boards.find(&order.board).await;
+        let board = board.map_err(|_| Hindrance::RegistryUnknown)?;
+        let target = self.servers.get(&order.target).ok_or(Hindrance::UnknownTarget)?;
+        let owner = board.owner();
+        if order.from.is_some() && order.from != owner {
+            return Err(Hindrance::NotAtSource);
+        }
+        let owner = owner.ok_or(Hindrance::NotOpen)?;
+        let source = self.servers.get(&owner).ok_or(Hindrance::UnknownSource)?;
         if owner == order.target {
-            return Err("already_there");
+            return Err(Hindrance::AlreadyThere);
         }
         if !target.is_ready() {
-            return Err("target_not_ready");
+            return Err(Hindrance::TargetNotReady);
         }
         let route = board.route().unwrap_or_else(|| Arc::clone(&self.fallback_route));
         let mode = narrow(route.mode, order.mode);
         if mode == DrainMode::Stay {
-            return Err("stay");
+            return Err(Hindrance::Stay);
         }
         let level = source.level();
         let plan = Plan {
             level,
             crossing: self.crossing(&board, &route, mode, level),
         };
-        Ok(Planned {
+        let planned = Planned {
             board,
             route,
             source,
             target,
             plan,
-        })
+        };
+        // A lost source serves nobody: its users are better told twice than left there.
+        if !takeover::is_due(&planned) {
+            self.check_users(&planned)?;
+        }
+        Ok(planned)
+    }
+
+    /// Checks whether the users may be told to reconnect, where they would be.
+    fn check_users(&self, planned: &Planned) -> Result<(), Hindrance> {
+        if let Some(left) = planned.bounce_left() {
+            self.metrics.limit_hits.of(Limit::Bounce).inc();
+            return Err(Hindrance::BounceLimit { left });
+        }
+        Ok(())
     }
 
     fn crossing(&self, board: &Board, route: &Route, mode: DrainMode, level: Level) -> Crossing {

@@ -1,15 +1,26 @@
 //! How a move ended, for the drain, the API and the metrics.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use handover_protocol::admin::{DrainMode, Level, MoveRecord, MoveReport};
-use handover_protocol::machine::moving::{Crossing, MoveResult};
-use handover_protocol::{BoardId, Generation};
-use std::time::{SystemTime, UNIX_EPOCH};
+use handover_protocol::machine::moving::{Crossing, MoveResult, Reason};
+use handover_protocol::{BoardId, Generation, ServerName};
 
 use super::barrier::Tally;
+use super::hindrance::Hindrance;
 use super::plan::Planned;
 use crate::telemetry::label;
 
-/// Reports a move that did not begin.
+/// Reports a move that did not begin; `owner` is where the board is, as far as is known.
+pub(super) fn hindered(board: BoardId, owner: Option<ServerName>, hindrance: Hindrance) -> MoveReport {
+    MoveReport {
+        server: owner,
+        retry_after_ms: hindrance.retry_after().map(milliseconds),
+        ..unmoved(board, hindrance.slug())
+    }
+}
+
+/// Reports a move of which nothing is known but that it did not happen.
 pub(super) fn unmoved(board: BoardId, reason: &str) -> MoveReport {
     MoveReport {
         board,
@@ -21,7 +32,13 @@ pub(super) fn unmoved(board: BoardId, reason: &str) -> MoveReport {
         reconnected: 0,
         fallen_back: 0,
         unconfirmed: Vec::new(),
+        retry_after_ms: None,
     }
+}
+
+/// Rounds up: after so many the wait is over.
+fn milliseconds(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).map_or(u64::MAX, |whole| whole.saturating_add(1))
 }
 
 /// When a move's sessions were stopped, and when they went on, by the wall clock: for people and reports only.
@@ -70,6 +87,10 @@ pub(super) fn report(planned: &Planned, result: MoveResult, tally: &Tally) -> Mo
         },
         fallen_back: tally.fallen_back,
         unconfirmed: tally.unconfirmed.clone(),
+        retry_after_ms: match result {
+            MoveResult::Undone(Reason::BounceLimit) => Some(planned.bounce_left().map_or(0, milliseconds)),
+            MoveResult::Moved | MoveResult::Undone(_) | MoveResult::Forced(_) | MoveResult::Lost(_) => None,
+        },
     }
 }
 

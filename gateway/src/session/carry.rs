@@ -23,6 +23,7 @@ impl Task {
                     let mut frame = Vec::new();
                     encode_text(&text, None, &mut frame);
                     self.down.say_between_messages(&frame);
+                    self.note_told();
                 }
                 self.up.set_valve(Valve::BeforeClose);
             }
@@ -82,6 +83,15 @@ impl Task {
         }
     }
 
+    /// Notes that the client is told to reconnect, and counts it where that may be twice within the route's limit: moves
+    /// are put off for that, but a connection that breaks or a session that cannot cross is nobody's choice.
+    fn note_told(&mut self) {
+        let told_before = self.admission.note_told();
+        if told_before.is_some_and(|told_at| told_at.elapsed() < self.route.bounce_limit) {
+            self.metrics.bounced_sessions.inc();
+        }
+    }
+
     fn send_ping(&mut self) {
         let nonce = getrandom::u64()
             .expect("the system has randomness once it serves sockets")
@@ -129,6 +139,7 @@ impl Task {
             None => {
                 let code = CloseCode::new(self.route.close_code);
                 encode_close(code, &self.route.close_reason, None, &mut frame);
+                self.note_told();
             }
         }
         if let Some(moving) = &self.moving

@@ -225,6 +225,8 @@ label! {
         SwitchTimeout = "switch_timeout",
         /// A peer did not answer a Close in time.
         CloseDeadline = "close_deadline",
+        /// A board's users had been told to reconnect of late, so its move was put off.
+        Bounce = "bounce_limit",
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Metrics {
     pub fallbacks: CounterRow<Fallback>,
     /// Moved sessions of which something could not be confirmed.
     pub unconfirmed_sessions: IntCounter,
+    /// Sessions whose user may have been told to reconnect twice within the bounce limit.
+    pub bounced_sessions: IntCounter,
     /// Newcomers that waited for a board longer than a hold may last.
     pub parked_expired: IntCounter,
     /// WebSocket data messages that were passed on.
@@ -159,6 +161,10 @@ impl Metrics {
                 "handover_fallbacks_total",
                 "Sessions that were to cross transparently and were told to reconnect.",
                 "reason",
+            ),
+            bounced_sessions: counter(
+                "handover_bounced_sessions_total",
+                "Sessions told to reconnect whose user may have been told within the bounce limit before.",
             ),
             unconfirmed_sessions: counter(
                 "handover_unconfirmed_sessions_total",
@@ -348,6 +354,8 @@ mod tests {
         check("handover_registry_unknown_total 0");
         check("handover_sessions_opened_total 0");
         check("handover_unconfirmed_sessions_total 0");
+        check("handover_bounced_sessions_total 0");
+        check("handover_limit_hits_total{limit=\"bounce_limit\"} 0");
         check(concat!(
             "handover_build_info{version=\"",
             env!("CARGO_PKG_VERSION"),

@@ -48,6 +48,8 @@ pub enum Command {
     StartMove {
         /// The board.
         board: BoardId,
+        /// Where it was listed; it is moved from nowhere else.
+        source: ServerName,
         /// Where it goes.
         target: ServerName,
         /// How sessions cross.

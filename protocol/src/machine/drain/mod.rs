@@ -289,6 +289,7 @@ impl Drain {
             left: counts.left,
             closed: counts.closed,
             moving: counts.under_way,
+            put_off: counts.put_off,
         }
     }
 
@@ -382,10 +383,13 @@ impl Drain {
             if !self.pacer.take(self.now) {
                 break;
             }
-            self.worklist.start(&board, &target, &mut self.targets);
+            let Some(source) = self.worklist.start(&board, &target, &mut self.targets) else {
+                break;
+            };
             self.is_dirty = true;
             commands.push(Command::StartMove {
                 board,
+                source,
                 target,
                 mode: self.mode,
             });

@@ -41,7 +41,7 @@ impl Tally {
                 self.failed += 1;
                 self.count_reason(&report.result);
             }
-            Ending::Stays => {}
+            Ending::Stays | Ending::PutOff | Ending::Gone => {}
         }
         self.unconfirmed_sessions += report.unconfirmed.len() as u64;
         self.fallen_back_sessions += report.fallen_back;
@@ -120,6 +120,7 @@ mod tests {
             reconnected: 0,
             fallen_back: 2,
             unconfirmed: vec!["s".parse().unwrap()],
+            retry_after_ms: None,
         }
     }
 

@@ -12,6 +12,8 @@ use crate::id::{BoardId, ServerName};
 pub struct OpenBoard {
     /// The board.
     pub board: BoardId,
+    /// Its owner, a source of the drain.
+    pub source: ServerName,
     /// How many sessions are on it.
     pub sessions: u64,
 }
@@ -22,6 +24,7 @@ pub(super) struct Worklist {
     boards: BTreeMap<BoardId, Entry>,
     /// Idle boards first, the heaviest last.
     ready: BTreeSet<(u64, BoardId)>,
+    /// Those that wait for a time: after a failure, or put off.
     backing_off: BTreeSet<(Duration, BoardId)>,
     counts: Counts,
 }
@@ -33,13 +36,15 @@ pub(super) struct Counts {
     pub(super) closed: u64,
     pub(super) left: u64,
     pub(super) under_way: u64,
+    pub(super) put_off: u64,
 }
 
 /// One board.
 #[derive(Debug, Clone)]
 struct Entry {
+    source: ServerName,
     sessions: u64,
-    /// Moves begun.
+    /// Moves begun, but for those that disturbed nobody and say nothing of the board's next try.
     tries: u32,
     last_target: Option<ServerName>,
     state: State,
@@ -49,6 +54,10 @@ struct Entry {
 enum State {
     Ready,
     BackingOff {
+        until: Duration,
+    },
+    /// Its users were told to reconnect of late.
+    PutOff {
         until: Duration,
     },
     UnderWay {
@@ -76,6 +85,10 @@ pub(super) enum Ending {
     Arrived,
     /// Its route does not let it move: it is waited for.
     Stays,
+    /// Its users were told to reconnect of late, and would be told again: it waits until they may be.
+    PutOff,
+    /// It had left the source before: the next list shows where that was wrong.
+    Gone,
     /// It is where it was.
     Failed,
 }
@@ -99,12 +112,18 @@ impl Worklist {
             .filter(|(_, entry)| entry.state.is_waiting())
             .map(|(board, _)| board.clone())
             .collect();
-        for OpenBoard { board, sessions } in listed {
+        for listed in listed {
+            let OpenBoard {
+                board,
+                source,
+                sessions,
+            } = listed;
             missing.remove(&board);
             let Some(entry) = self.boards.get_mut(&board) else {
-                self.add(board, sessions);
+                self.add(board, source, sessions);
                 continue;
             };
+            entry.source = source;
             if entry.state == State::Ready {
                 self.ready.remove(&(entry.sessions, board.clone()));
                 self.ready.insert((sessions, board.clone()));
@@ -120,7 +139,11 @@ impl Worklist {
                     };
                     self.change(&board, next);
                 }
-                State::Ready | State::BackingOff { .. } | State::UnderWay { .. } | State::GivenUp => {}
+                State::Ready
+                | State::BackingOff { .. }
+                | State::PutOff { .. }
+                | State::UnderWay { .. }
+                | State::GivenUp => {}
             }
         }
         for board in missing {
@@ -137,7 +160,7 @@ impl Worklist {
         self.counts.closed += total.saturating_sub(known);
     }
 
-    /// Lets boards be tried again whose back-off is over.
+    /// Lets boards be tried again whose wait is over.
     pub(super) fn release_due(&mut self, now: Duration) {
         while let Some((until, board)) = self.backing_off.first().cloned() {
             if until > now {
@@ -154,15 +177,14 @@ impl Worklist {
         Some((board.clone(), entry.last_target.clone()))
     }
 
-    /// Notes that a move was begun.
-    pub(super) fn start(&mut self, board: &BoardId, target: &ServerName, targets: &mut Targets) {
-        let Some(entry) = self.boards.get_mut(board) else {
-            return;
-        };
+    /// Notes that a move was begun, and returns where from; nothing where there is no such board.
+    pub(super) fn start(&mut self, board: &BoardId, target: &ServerName, targets: &mut Targets) -> Option<ServerName> {
+        let entry = self.boards.get_mut(board)?;
         // A board costs its target something even while nobody is on it.
         let weight = entry.sessions.saturating_add(1);
         entry.tries += 1;
         entry.last_target = Some(target.clone());
+        let source = entry.source.clone();
         targets.start(target, weight);
         let target = target.clone();
         self.change(
@@ -173,6 +195,7 @@ impl Worklist {
                 is_loading: true,
             },
         );
+        Some(source)
     }
 
     /// Notes that the target has loaded a board.
@@ -184,9 +207,15 @@ impl Worklist {
                 Fit::Known
             }
             Some(State::UnderWay { .. }) => Fit::AlreadyPrepared,
-            Some(State::Ready | State::BackingOff { .. } | State::GivenUp | State::Moved | State::Closed) | None => {
-                Fit::NotUnderWay
-            }
+            Some(
+                State::Ready
+                | State::BackingOff { .. }
+                | State::PutOff { .. }
+                | State::GivenUp
+                | State::Moved
+                | State::Closed,
+            )
+            | None => Fit::NotUnderWay,
         }
     }
 
@@ -206,18 +235,28 @@ impl Worklist {
         };
         let ending = match report.result.as_str() {
             MoveReport::MOVED => Ending::Arrived,
+            MoveReport::NOT_AT_SOURCE => Ending::Gone,
             _ if report.server.as_ref() == Some(target) => Ending::Arrived,
             MoveReport::STAY => Ending::Stays,
+            MoveReport::BOUNCE_LIMIT => Ending::PutOff,
             _ => Ending::Failed,
         };
+        if let Ending::Stays | Ending::PutOff | Ending::Gone = ending {
+            // Nobody was disturbed, so it was no try.
+            entry.tries -= 1;
+        }
         targets.end(target, *weight, *is_loading, ending == Ending::Arrived);
         let next = match ending {
             Ending::Arrived => State::Moved,
-            Ending::Stays => {
-                // Nobody was disturbed, so it was no try.
-                entry.tries -= 1;
-                State::BackingOff {
-                    until: now.saturating_add(STAY_INTERVAL),
+            Ending::Gone if report.server.is_some() => State::Moved,
+            Ending::Gone => State::Closed,
+            Ending::Stays => State::BackingOff {
+                until: now.saturating_add(STAY_INTERVAL),
+            },
+            Ending::PutOff => {
+                let left = report.retry_after_ms.map_or(BACK_OFF, Duration::from_millis);
+                State::PutOff {
+                    until: now.saturating_add(left.max(PUT_OFF_MIN)),
                 }
             }
             Ending::Failed if entry.tries < TRIES_MAX => State::BackingOff {
@@ -249,7 +288,7 @@ impl Worklist {
         !self.ready.is_empty()
     }
 
-    /// Returns when the first back-off is over.
+    /// Returns when the first wait is over.
     pub(super) fn next_back_off(&self) -> Option<Duration> {
         self.backing_off.first().map(|(until, _)| *until)
     }
@@ -261,13 +300,17 @@ impl Worklist {
 
     /// Forgets the boards and keeps their counts: the drain has ended.
     pub(super) fn forget(&mut self) {
-        *self = Self::with_counts(self.counts);
+        *self = Self::with_counts(Counts {
+            put_off: 0,
+            ..self.counts
+        });
     }
 
-    fn add(&mut self, board: BoardId, sessions: u64) {
+    fn add(&mut self, board: BoardId, source: ServerName, sessions: u64) {
         self.ready.insert((sessions, board.clone()));
         self.counts.left += 1;
         let entry = Entry {
+            source,
             sessions,
             tries: 0,
             last_target: None,
@@ -290,6 +333,11 @@ impl Worklist {
                 self.backing_off.remove(&(*until, board.clone()));
                 self.counts.left -= 1;
             }
+            State::PutOff { until } => {
+                self.backing_off.remove(&(*until, board.clone()));
+                self.counts.put_off -= 1;
+                self.counts.left -= 1;
+            }
             State::UnderWay { .. } => {
                 self.counts.under_way -= 1;
                 self.counts.left -= 1;
@@ -305,6 +353,11 @@ impl Worklist {
             }
             State::BackingOff { until } => {
                 self.backing_off.insert((*until, board.clone()));
+                self.counts.left += 1;
+            }
+            State::PutOff { until } => {
+                self.backing_off.insert((*until, board.clone()));
+                self.counts.put_off += 1;
                 self.counts.left += 1;
             }
             State::UnderWay { .. } => {
@@ -323,7 +376,7 @@ impl State {
     /// Reads whether the board is on a source, as far as is known, and no move of it is under way.
     fn is_waiting(&self) -> bool {
         match self {
-            Self::Ready | Self::BackingOff { .. } | Self::GivenUp => true,
+            Self::Ready | Self::BackingOff { .. } | Self::PutOff { .. } | Self::GivenUp => true,
             Self::UnderWay { .. } | Self::Moved | Self::Closed => false,
         }
     }
@@ -334,11 +387,14 @@ fn back_off(tries: u32) -> Duration {
     BACK_OFF * 2u32.saturating_pow(tries.saturating_sub(1))
 }
 
-/// How often a board is tried. The back-offs between add up to 31 s, so the last try is beyond the bounce limit.
+/// How often a board is tried. The back-offs between add up to 31 s, so a server that restarts is there for the last.
 pub const TRIES_MAX: u32 = 6;
 
 /// After the first failure; doubled by each that follows.
 pub const BACK_OFF: Duration = Duration::from_secs(1);
+
+/// A board that is put off is not asked about again before this, however little is left of its limit.
+const PUT_OFF_MIN: Duration = Duration::from_millis(10);
 
 /// How often a board that its route keeps is looked at again; its next session may come by another route.
 const STAY_INTERVAL: Duration = Duration::from_secs(30);

@@ -9,6 +9,8 @@ pub enum Reason {
     Superseded,
     /// The registry did not answer.
     RegistryUnknown,
+    /// Users who were told to reconnect of late would be told again.
+    BounceLimit,
     /// The target would not load the board.
     PrepareRefused,
     /// The target did not load the board in time.
@@ -54,9 +56,10 @@ pub enum MoveResult {
 
 impl Reason {
     /// Every reason, for metrics and documents.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Superseded,
         Self::RegistryUnknown,
+        Self::BounceLimit,
         Self::PrepareRefused,
         Self::PrepareTimeout,
         Self::TargetDown,
@@ -78,6 +81,8 @@ impl Reason {
         match self {
             Self::Superseded => "superseded",
             Self::RegistryUnknown => "registry_unknown",
+            // As `MoveReport::BOUNCE_LIMIT`, which tells the drain to wait.
+            Self::BounceLimit => "bounce_limit",
             Self::PrepareRefused => "prepare_refused",
             Self::PrepareTimeout => "prepare_timeout",
             Self::TargetDown => "target_down",

@@ -267,6 +267,85 @@ fn a_board_that_its_route_keeps_is_waited_for_and_never_given_up() {
 }
 
 #[test]
+fn a_board_whose_users_were_told_of_late_waits_out_the_limit_and_others_go_on() {
+    let pace = Pace {
+        boards_per_second: 1.0,
+        ..Pace::default()
+    };
+    let mut drain = Drain::new(DrainMode::Auto, pace);
+    drain.handle(
+        Event::TargetsChanged {
+            targets: vec![target("t", 0)],
+        },
+        Duration::ZERO,
+    );
+    let boards = vec![open(1, 1), open(2, 2)];
+    let commands = drain.handle(Event::Started { boards: boards.clone() }, Duration::ZERO);
+    assert_eq!(starts(&commands), [board(1)]);
+    let put_off = MoveReport {
+        retry_after_ms: Some(100_000),
+        ..report(&board(1), "bounce_limit")
+    };
+    drain.handle(Event::MoveEnded { report: put_off }, Duration::ZERO);
+    assert_eq!((drain.counts().put_off, drain.counts().left), (1, 2));
+    let second = Duration::from_secs(1);
+    assert_eq!(starts(&drain.handle(Event::Tick, second)), [board(2)]);
+    drain.handle(
+        Event::MoveEnded {
+            report: report(&board(2), "moved"),
+        },
+        second,
+    );
+    let mut now = second;
+    let mut commands = Vec::new();
+    while starts(&commands).is_empty() {
+        assert_eq!(drain.phase(), Phase::Moving);
+        now = drain.wake_at().unwrap();
+        commands = drain.handle(Event::Tick, now);
+        if commands.contains(&Command::Relist) {
+            let boards = vec![open(1, 1)];
+            commands.extend(drain.handle(Event::BoardsListed { boards }, now));
+        }
+    }
+    assert_eq!((starts(&commands), now), (vec![board(1)], Duration::from_secs(100)));
+    assert_eq!(drain.counts().put_off, 0);
+    let status = drain.status("d".parse().unwrap(), request(), now);
+    assert_eq!((status.boards.failed, status.failures), (0, Vec::new()));
+}
+
+#[test]
+fn a_board_that_has_left_its_source_counts_by_where_it_is_until_a_list_shows_it() {
+    let mut drain = Drain::new(DrainMode::Auto, Pace::default());
+    let loads = vec![target("t", 0), target("t2", 9)];
+    drain.handle(Event::TargetsChanged { targets: loads }, Duration::ZERO);
+    let boards = vec![open(1, 0), open(2, 0), open(3, 0)];
+    drain.handle(Event::Started { boards }, Duration::ZERO);
+    for seconds in 1..3 {
+        drain.handle(Event::Tick, Duration::from_secs(seconds));
+    }
+    let now = Duration::from_secs(3);
+    for (number, server) in [(1, Some("t2")), (2, None), (3, Some("t"))] {
+        let report = MoveReport {
+            server: server.map(|server| server.parse().unwrap()),
+            ..report(&board(number), "not_at_source")
+        };
+        drain.handle(Event::MoveEnded { report }, now);
+    }
+    let counts = drain.counts();
+    assert_eq!(
+        (counts.moved, counts.closed, counts.failed, counts.left),
+        (2, 1, 0, 0),
+        "{counts:?}"
+    );
+    assert_eq!(drain.phase(), Phase::Confirming);
+    let boards = vec![open(2, 1)];
+    let commands = drain.handle(Event::BoardsListed { boards }, now);
+    assert_eq!(starts(&commands), [board(2)], "it was opened there again");
+    let status = drain.status("d".parse().unwrap(), request(), now);
+    assert_eq!((status.failures, status.levels), (Vec::new(), Vec::new()));
+}
+
+#[test]
 fn a_board_that_its_target_owns_has_moved_however_its_move_went() {
     let mut drain = Drain::new(DrainMode::Auto, Pace::default());
     drain.handle(

@@ -35,7 +35,20 @@ struct Flight {
     target: ServerName,
     prepared_at: Option<Duration>,
     ends_at: Duration,
-    arrives: bool,
+    fate: Fate,
+}
+
+/// How a move will end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Arrives,
+    Fails,
+    /// It fails after its users were told to reconnect.
+    FailsTold,
+    /// It does not begin: its users were told of late.
+    PutOff,
+    /// It does not begin: the board is not at its source.
+    NotAtSource,
 }
 
 /// Sources, targets and a driver; what is true is kept here and never taken from the machine.
@@ -54,6 +67,11 @@ pub(super) struct World {
     pub(super) listing: Option<(Duration, Option<Vec<OpenBoard>>)>,
     pub(super) starts: Vec<Duration>,
     pub(super) tries: BTreeMap<BoardId, u32>,
+    /// When the users of a board may be told again.
+    may_tell_at: BTreeMap<BoardId, Duration>,
+    bounce_limit: Duration,
+    /// Until when boards that the machine was told of have to wait.
+    put_off: BTreeMap<BoardId, Duration>,
     pub(super) failures: u64,
     pub(super) fail_chance: u64,
     pub(super) trouble_left: u64,
@@ -97,6 +115,9 @@ impl World {
             listing: None,
             starts: Vec::new(),
             tries: BTreeMap::new(),
+            may_tell_at: BTreeMap::new(),
+            put_off: BTreeMap::new(),
+            bounce_limit: Duration::from_millis([0, 1, 3_000, 60_000][choices.below(4) as usize]),
             failures: 0,
             fail_chance,
             trouble_left: choices.below(20),
@@ -170,11 +191,43 @@ impl World {
         if flight.prepared_at.take().is_some() {
             return self.tell(Event::MovePrepared { board });
         }
-        let arrives = flight.arrives && self.sources.contains_key(&board);
-        let report = report(&board, if arrives { "moved" } else { "freeze-refused" });
+        let fate = flight.fate;
+        let arrives = fate == Fate::Arrives && self.sources.contains_key(&board);
+        let mut report = report(&board, if arrives { "moved" } else { "freeze-refused" });
+        match fate {
+            Fate::Arrives | Fate::Fails => self.failures += u64::from(!arrives),
+            Fate::FailsTold => {
+                self.failures += 1;
+                self.may_tell_at.insert(board.clone(), self.now + self.bounce_limit);
+            }
+            Fate::PutOff => {
+                let left = self.may_tell_at[&board].saturating_sub(self.now);
+                report.result = "bounce_limit".to_owned();
+                report.retry_after_ms = Some(u64::try_from(left.as_millis()).unwrap() + 1);
+            }
+            Fate::NotAtSource => {
+                report.result = "not_at_source".to_owned();
+                report.server = self.arrived.contains(&board).then(|| "t9".parse().unwrap());
+            }
+        }
         self.land(&board, arrives);
-        self.failures += u64::from(!arrives);
         self.tell(Event::MoveEnded { report });
+    }
+
+    /// Decides how a move that begins now will end.
+    fn fate(&mut self, board: &BoardId) -> Fate {
+        let may_tell_at = self.may_tell_at.get(board).copied().unwrap_or_default();
+        if !self.sources.contains_key(board) {
+            Fate::NotAtSource
+        } else if self.now < may_tell_at {
+            Fate::PutOff
+        } else if !self.choices.percent(self.fail_chance) {
+            Fate::Arrives
+        } else if self.choices.percent(50) {
+            Fate::FailsTold
+        } else {
+            Fate::Fails
+        }
     }
 
     pub(super) fn land(&mut self, board: &BoardId, arrives: bool) {
@@ -192,12 +245,21 @@ impl World {
                 let idle = self.sources.keys().find(|board| !self.flights.contains_key(*board));
                 if let Some(board) = idle.cloned() {
                     self.sources.remove(&board);
+                    // The machine may see it closed, and knows nothing of it when it is opened again.
+                    self.put_off.remove(&board);
                 }
             }
             3 => {
                 let number = 100 + self.choices.below(10);
                 if !self.arrived.contains(&board(number)) {
                     self.sources.insert(board(number), self.choices.below(9));
+                }
+            }
+            4 if self.choices.percent(50) => {
+                // A target seizes a board.
+                if let Some((board, _)) = self.sources.pop_last() {
+                    self.put_off.remove(&board);
+                    self.arrived.insert(board);
                 }
             }
             4 => {
@@ -243,6 +305,8 @@ impl World {
         self.listing = None;
         self.starts.clear();
         self.tries.clear();
+        self.may_tell_at.clear();
+        self.put_off.clear();
         self.tell(Event::TargetsChanged {
             targets: self.ready.clone(),
         });
@@ -270,6 +334,7 @@ impl World {
     pub(super) fn list(&self) -> Vec<OpenBoard> {
         let open = |(board, sessions): (&BoardId, &u64)| OpenBoard {
             board: board.clone(),
+            source: "s".parse().unwrap(),
             sessions: *sessions,
         };
         self.sources.iter().map(open).collect()
@@ -296,11 +361,21 @@ impl World {
         assert!(self.finished.is_none(), "{command:?} after the end");
         match command {
             Command::Persist => self.kept = Some(self.drain.snapshot()),
-            Command::StartMove { board, target, mode } => self.start(board, target, mode),
+            Command::StartMove {
+                board,
+                source,
+                target,
+                mode,
+            } => {
+                assert_eq!(source.as_str(), "s");
+                self.start(board, target, mode);
+            }
             Command::AbortMove { board } => {
                 let chance = self.choices.percent(50);
                 let flight = self.flights.get_mut(&board).expect("only a move under way is aborted");
-                flight.arrives &= chance;
+                if flight.fate == Fate::Arrives && !chance {
+                    flight.fate = Fate::Fails;
+                }
             }
             Command::Relist => {
                 assert!(self.listing.is_none(), "a list is under way");
@@ -321,15 +396,26 @@ impl World {
             kept.under_way.contains(&board),
             "a start that a restart would not know of"
         );
-        let prepared_at = self.choices.percent(80).then(|| self.now + self.choices.millis(400));
+        let fate = self.fate(&board);
+        let begins = !matches!(fate, Fate::PutOff | Fate::NotAtSource);
+        let prepared_at = (begins && self.choices.percent(80)).then(|| self.now + self.choices.millis(400));
         let flight = Flight {
             target,
             prepared_at,
-            ends_at: prepared_at.unwrap_or(self.now) + self.choices.millis(900),
-            arrives: !self.choices.percent(self.fail_chance),
+            ends_at: prepared_at.unwrap_or(self.now) + self.choices.millis(if begins { 900 } else { 3 }),
+            fate,
         };
+        let waits_until = self.put_off.remove(&board).unwrap_or_default();
+        assert!(
+            self.now >= waits_until,
+            "a board was taken up before its users may be told"
+        );
+        if fate == Fate::PutOff {
+            let until = self.may_tell_at[&board];
+            self.put_off.insert(board.clone(), until);
+        }
         let tries = self.tries.entry(board.clone()).or_default();
-        *tries += 1;
+        *tries += u32::from(begins);
         assert!(*tries <= TRIES_MAX);
         let double = self.flights.insert(board, flight);
         assert!(double.is_none(), "one board is moved twice at once");
@@ -434,6 +520,7 @@ pub(super) fn board(number: u64) -> BoardId {
 pub(super) fn open(number: u64, sessions: u64) -> OpenBoard {
     OpenBoard {
         board: board(number),
+        source: "s".parse().unwrap(),
         sessions,
     }
 }
@@ -456,5 +543,6 @@ pub(super) fn report(board: &BoardId, result: &str) -> MoveReport {
         reconnected: 0,
         fallen_back: 0,
         unconfirmed: Vec::new(),
+        retry_after_ms: None,
     }
 }

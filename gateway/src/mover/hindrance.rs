@@ -1,0 +1,67 @@
+//! Why a move does not begin: nobody was disturbed and nothing was written.
+
+use std::time::Duration;
+
+use handover_protocol::admin::MoveReport;
+
+/// Why a move does not begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hindrance {
+    /// The board's placement could not be read.
+    RegistryUnknown,
+    /// The target is not configured.
+    UnknownTarget,
+    /// Nobody owns the board.
+    NotOpen,
+    /// The order names another source than the board's owner.
+    NotAtSource,
+    /// The owner is not configured any more.
+    UnknownSource,
+    /// The target owns the board.
+    AlreadyThere,
+    /// The target may not be given boards now.
+    TargetNotReady,
+    /// Route or order say that the board is not moved.
+    Stay,
+    /// Users who were told to reconnect of late would be told again.
+    BounceLimit {
+        /// How long that must not be.
+        left: Duration,
+    },
+    /// Gateway and source disagree about who is on the board.
+    CountsDrift,
+}
+
+impl Hindrance {
+    /// Returns the stable name under which the API tells it.
+    pub(super) const fn slug(self) -> &'static str {
+        match self {
+            Self::RegistryUnknown => "registry_unknown",
+            Self::UnknownTarget => "unknown_target",
+            Self::NotOpen => "not_open",
+            Self::NotAtSource => MoveReport::NOT_AT_SOURCE,
+            Self::UnknownSource => "unknown_source",
+            Self::AlreadyThere => "already_there",
+            Self::TargetNotReady => "target_not_ready",
+            Self::Stay => MoveReport::STAY,
+            Self::BounceLimit { .. } => MoveReport::BOUNCE_LIMIT,
+            Self::CountsDrift => "counts_drift",
+        }
+    }
+
+    /// Returns after how long a retry is sound, where that is known.
+    pub(super) fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::BounceLimit { left } => Some(left),
+            Self::RegistryUnknown
+            | Self::UnknownTarget
+            | Self::NotOpen
+            | Self::NotAtSource
+            | Self::UnknownSource
+            | Self::AlreadyThere
+            | Self::TargetNotReady
+            | Self::Stay
+            | Self::CountsDrift => None,
+        }
+    }
+}
