@@ -4,6 +4,7 @@
 //! [`crate::registry`], which this module only mirrors; how a board gets its first owner is in [`place`], what a move
 //! does to it in [`crate::mover`].
 
+mod attendance;
 mod holdings;
 mod pass;
 mod place;
@@ -41,7 +42,7 @@ pub struct Board {
 
 struct Inner {
     placement: Placement,
-    sessions: HashMap<SessionId, Arc<SessionHandle>>,
+    sessions: HashMap<SessionId, Present>,
     dials: usize,
     requests: usize,
     emptied_at: Instant,
@@ -56,8 +57,14 @@ struct Inner {
     ended: VecDeque<Ended>,
 }
 
+struct Present {
+    handle: Arc<SessionHandle>,
+    since: Instant,
+}
+
 struct Ended {
     id: SessionId,
+    since: Instant,
     passed: u64,
     generation: Generation,
     at: Instant,
@@ -151,7 +158,12 @@ impl Board {
 
     /// Returns the sessions on the board, those in the middle of their admission included.
     pub fn sessions(&self) -> Vec<Arc<SessionHandle>> {
-        self.lock().sessions.values().cloned().collect()
+        let inner = self.lock();
+        inner
+            .sessions
+            .values()
+            .map(|present| Arc::clone(&present.handle))
+            .collect()
     }
 
     /// Returns where the tasks of the board's sessions are counted.

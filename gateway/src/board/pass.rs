@@ -7,7 +7,7 @@ use std::time::Instant;
 use handover_protocol::{Generation, Owner, SessionId, Term};
 use tokio::sync::watch;
 
-use super::{Board, ENDED_KEPT, ENDED_MAX, Ended, Gate, GateState};
+use super::{Board, ENDED_KEPT, ENDED_MAX, Ended, Gate, GateState, Present};
 use crate::config::Route;
 use crate::session::SessionHandle;
 use crate::upstream::Server;
@@ -59,6 +59,7 @@ pub struct Admission {
     handle: Arc<SessionHandle>,
     server: Arc<Server>,
     generation: Generation,
+    since: Instant,
     /// When users of the board had last been told to reconnect as this one came, who may be one of them.
     told_before: Option<Instant>,
 }
@@ -113,7 +114,12 @@ impl Pass {
         if !is_open || inner.is_gone || inner.placement.generation != self.generation {
             return Err(Parked);
         }
-        inner.sessions.insert(handle.id().clone(), Arc::clone(&handle));
+        let since = Instant::now();
+        let present = Present {
+            handle: Arc::clone(&handle),
+            since,
+        };
+        inner.sessions.insert(handle.id().clone(), present);
         let told_before = inner.told_at;
         drop(inner);
         Ok(Admission {
@@ -121,6 +127,7 @@ impl Pass {
             handle,
             server: Arc::clone(&self.server),
             generation: self.generation,
+            since,
             told_before,
         })
     }
@@ -180,6 +187,7 @@ impl Drop for Admission {
         }
         let ended = Ended {
             id: self.handle.id().clone(),
+            since: self.since,
             passed: self.handle.passed(),
             generation: self.handle.generation(),
             at: now,
@@ -250,6 +258,7 @@ impl Board {
 
     /// Returns one of the sessions.
     pub fn session(&self, id: &SessionId) -> Option<Arc<SessionHandle>> {
-        self.lock().sessions.get(id).cloned()
+        let inner = self.lock();
+        inner.sessions.get(id).map(|present| Arc::clone(&present.handle))
     }
 }

@@ -165,3 +165,40 @@ async fn boards_from_before_a_restart_count_as_told() {
     let board = house.boards.get(&id(1)).unwrap();
     assert!(board.bounce_left(house.route.bounce_limit).is_some());
 }
+
+#[tokio::test]
+async fn a_server_can_have_counted_whoever_was_there_while_it_was_asked() {
+    let house = house(Vec::new());
+    let board = house.boards.find(&id(1)).await.unwrap();
+    let start = Instant::now();
+    let at = |seconds: u64| start + Duration::from_secs(seconds);
+    let check = |here: &[u64], ended: &[(u64, u64)], expected| {
+        {
+            let mut inner = board.lock();
+            inner.sessions.clear();
+            for (number, since) in here.iter().enumerate() {
+                let name: SessionId = format!("s{number}").parse().unwrap();
+                let handle = SessionHandle::new(name.clone());
+                let since = at(*since);
+                inner.sessions.insert(name, Present { handle, since });
+            }
+            let ended = ended.iter().map(|(since, until)| Ended {
+                id: "e".parse().unwrap(),
+                since: at(*since),
+                passed: 0,
+                generation: Generation::NONE,
+                at: at(*until),
+            });
+            inner.ended = ended.collect();
+        }
+        assert_eq!(board.attendance(at(100), at(101)), expected, "{here:?} {ended:?}");
+    };
+    check(&[], &[], 0..=0);
+    check(&[10, 20], &[], 2..=2);
+    check(&[10, 100, 101, 102], &[], 1..=4);
+    check(&[110], &[], 0..=0);
+    check(&[10], &[(10, 50)], 1..=1);
+    check(&[10], &[(10, 99)], 1..=2);
+    check(&[10], &[(10, 120)], 2..=2);
+    check(&[], &[(99, 105)], 0..=1);
+}

@@ -8,6 +8,7 @@
 
 mod barrier;
 mod calls;
+mod drift;
 mod drive;
 mod hindrance;
 mod opaque;

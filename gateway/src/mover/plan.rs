@@ -6,7 +6,7 @@ use handover_protocol::admin::{DrainMode, Level};
 use handover_protocol::machine::moving::{Crossing, Plan};
 
 use super::hindrance::Hindrance;
-use super::{MoveOrder, Mover, takeover};
+use super::{MoveOrder, Mover, drift, takeover};
 use crate::board::Board;
 use crate::config::{Route, RouteMode};
 use crate::telemetry::label::{Fallback, Limit};
@@ -69,16 +69,20 @@ impl Mover {
         };
         // A lost source serves nobody: its users are better told twice than left there.
         if !takeover::is_due(&planned) {
-            self.check_users(&planned)?;
+            self.check_users(&planned).await?;
         }
         Ok(planned)
     }
 
-    /// Checks whether the users may be told to reconnect, where they would be.
-    fn check_users(&self, planned: &Planned) -> Result<(), Hindrance> {
+    /// Checks what concerns the users: whether they may be told, and whether the source knows them all.
+    async fn check_users(&self, planned: &Planned) -> Result<(), Hindrance> {
         if let Some(left) = planned.bounce_left() {
             self.metrics.limit_hits.of(Limit::Bounce).inc();
             return Err(Hindrance::BounceLimit { left });
+        }
+        if drift::has_drifted(&planned.board, &planned.source).await {
+            self.metrics.counts_drifts.inc();
+            return Err(Hindrance::CountsDrift);
         }
         Ok(())
     }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handover_protocol::contract::{BoardReport, BoardRole, ForgetQuery};
-use handover_protocol::{BoardId, Owner, Term};
+use handover_protocol::contract::{BoardRole, ForgetQuery};
+use handover_protocol::{Owner, Term};
 use tracing::{info, warn};
 
 use super::{Mover, calls};
@@ -93,13 +93,7 @@ impl Mover {
         let mut listings = HashMap::new();
         for server in self.servers.all() {
             if let Some(heard) = server.status().listing {
-                let by_board: HashMap<BoardId, BoardReport> = heard
-                    .listing
-                    .boards
-                    .iter()
-                    .map(|report| (report.board.clone(), report.clone()))
-                    .collect();
-                listings.insert(server.name().clone(), (heard, by_board));
+                listings.insert(server.name().clone(), heard);
             }
         }
         for board in self.boards.all() {
@@ -110,13 +104,13 @@ impl Mover {
             let Some(server) = self.servers.get(&owner.server) else {
                 continue;
             };
-            let Some((heard, by_board)) = listings.get(&owner.server) else {
+            let Some(heard) = listings.get(&owner.server) else {
                 if !server.has_contract() {
                     self.tidy_opaque(&board).await;
                 }
                 continue;
             };
-            match by_board.get(board.id()) {
+            match heard.report(board.id()) {
                 Some(report) if report.role == BoardRole::Frozen && report.generation == placement.generation => {
                     self.thaw_forgotten(&board, &server, heard).await;
                 }

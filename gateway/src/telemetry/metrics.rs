@@ -41,6 +41,8 @@ pub struct Metrics {
     pub unconfirmed_sessions: IntCounter,
     /// Sessions whose user may have been told to reconnect twice within the bounce limit.
     pub bounced_sessions: IntCounter,
+    /// Moves that did not begin because gateway and source count different sessions.
+    pub counts_drifts: IntCounter,
     /// Newcomers that waited for a board longer than a hold may last.
     pub parked_expired: IntCounter,
     /// WebSocket data messages that were passed on.
@@ -165,6 +167,10 @@ impl Metrics {
             bounced_sessions: counter(
                 "handover_bounced_sessions_total",
                 "Sessions told to reconnect whose user may have been told within the bounce limit before.",
+            ),
+            counts_drifts: counter(
+                "handover_counts_drifts_total",
+                "Moves that did not begin because gateway and source count different sessions.",
             ),
             unconfirmed_sessions: counter(
                 "handover_unconfirmed_sessions_total",
@@ -355,6 +361,7 @@ mod tests {
         check("handover_sessions_opened_total 0");
         check("handover_unconfirmed_sessions_total 0");
         check("handover_bounced_sessions_total 0");
+        check("handover_counts_drifts_total 0");
         check("handover_limit_hits_total{limit=\"bounce_limit\"} 0");
         check(concat!(
             "handover_build_info{version=\"",

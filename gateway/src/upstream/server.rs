@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use handover_protocol::admin::Level;
-use handover_protocol::{Incarnation, Owner, ReleaseName, ServerName};
+use handover_protocol::contract::BoardReport;
+use handover_protocol::{BoardId, Incarnation, Owner, ReleaseName, ServerName};
 use tokio::sync::watch;
 
 use super::control::{BoardListing, ControlClient, ControlHttp};
@@ -24,6 +25,8 @@ pub struct Server {
     /// Where the server's own requests come from; loopback addresses are not among them.
     addresses: ArcSwap<Vec<IpAddr>>,
     metrics: ServerMetrics,
+    /// Held while the list of boards is read for whoever finds the known one too old.
+    reading: tokio::sync::Mutex<()>,
 }
 
 /// What was last heard of a server.
@@ -52,6 +55,27 @@ pub struct HeardListing {
     pub listing: BoardListing,
     /// Before this the server may have changed it.
     pub asked_at: Instant,
+    /// When all of it was there.
+    pub heard_at: Instant,
+    /// Where each board stands in the list.
+    places: HashMap<BoardId, usize>,
+}
+
+impl HeardListing {
+    fn new(listing: BoardListing, asked_at: Instant) -> Self {
+        let boards = listing.boards.iter().map(|report| report.board.clone());
+        Self {
+            places: boards.zip(0..).collect(),
+            listing,
+            asked_at,
+            heard_at: Instant::now(),
+        }
+    }
+
+    /// Returns what the server says of one board.
+    pub fn report(&self, board: &BoardId) -> Option<&BoardReport> {
+        self.listing.boards.get(*self.places.get(board)?)
+    }
 }
 
 impl Server {
@@ -67,6 +91,7 @@ impl Server {
             status: watch::Sender::new(ServerStatus::default()),
             addresses: ArcSwap::from_pointee(foreign(addresses)),
             metrics: metrics.server(&config.name, &config.release),
+            reading: tokio::sync::Mutex::new(()),
             config,
         }
     }
@@ -163,7 +188,7 @@ impl Server {
         let Some(control) = &self.control else { return Ok(None) };
         let asked_at = Instant::now();
         let listing = control.boards().await?;
-        let heard = Arc::new(HeardListing { listing, asked_at });
+        let heard = Arc::new(HeardListing::new(listing, asked_at));
         self.status.send_if_modified(|status| {
             let is_newer = status.listing.as_ref().is_none_or(|known| known.asked_at < asked_at);
             if is_newer {
@@ -172,6 +197,18 @@ impl Server {
             is_newer
         });
         Ok(Some(heard))
+    }
+
+    /// Returns a list that was asked for after `since`: who wants one while it is read waits for the same.
+    ///
+    /// # Errors
+    /// As [`Server::read_boards`].
+    pub async fn read_boards_since(&self, since: Instant) -> Result<Option<Arc<HeardListing>>, ControlError> {
+        let _reading = self.reading.lock().await;
+        match self.status().listing {
+            Some(known) if known.asked_at >= since => Ok(Some(known)),
+            Some(_) | None => self.read_boards().await,
+        }
     }
 
     /// Publishes what was heard.

@@ -84,7 +84,15 @@ async fn readiness_and_boards_are_heard_and_kept_up_to_date() {
     .await;
     assert!(asked.servers.has_met_ready(), "it was ready once");
     contract.tell(|story| story.boards.clear());
-    let now = server.read_boards().await.unwrap().unwrap();
+    let known = server.status().listing.unwrap();
+    assert_eq!(known.report(&"b".parse().unwrap()).unwrap().revision.number(), 5);
+    let same = server.read_boards_since(known.asked_at).await.unwrap().unwrap();
+    assert!(same.asked_at >= known.asked_at);
+    let now = server
+        .read_boards_since(std::time::Instant::now())
+        .await
+        .unwrap()
+        .unwrap();
     assert!(now.listing.boards.is_empty());
     assert!(server.status().listing.unwrap().listing.boards.is_empty());
 }
