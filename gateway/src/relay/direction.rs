@@ -138,6 +138,11 @@ impl Direction {
         self.bytes
     }
 
+    /// Counts the bytes that came, passed on or waiting.
+    pub fn bytes_arrived(&self) -> u64 {
+        self.bytes + self.waiting.len() as u64
+    }
+
     /// Reads whether the sender's stream has ended.
     pub fn is_over(&self) -> bool {
         self.is_over

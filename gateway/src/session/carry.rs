@@ -69,6 +69,9 @@ impl Task {
         self.up.set_valve(Valve::Open);
         let now = Instant::now();
         let Some(moving) = self.moving.take() else { return };
+        if moving.crossed {
+            self.watch_target();
+        }
         if let Some(held_at) = moving.held_at {
             self.metrics
                 .hold_seconds

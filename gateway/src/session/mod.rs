@@ -9,6 +9,7 @@ mod handle;
 mod order;
 mod progress;
 mod quiet_sign;
+mod silence;
 mod task;
 mod timing;
 

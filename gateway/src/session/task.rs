@@ -22,6 +22,7 @@ use super::attach::Attached;
 use super::handle::SessionHandle;
 use super::order::{Answer, HoldKind, Order, Question};
 use super::quiet_sign::QuietSign;
+use super::silence::Watch;
 use super::timing::{FINISH, longest};
 use super::{Seats, Setup};
 use crate::board::Admission;
@@ -69,6 +70,8 @@ pub(super) struct Task {
     /// What only a move needs.
     pub(super) moving: Option<Box<Moving>>,
     pub(super) timer: Option<Pin<Box<Sleep>>>,
+    /// After a switch, until the target has said something.
+    pub(super) watch: Option<Watch>,
     pub(super) admission: Admission,
     pub(super) awaits_answer: bool,
     pub(super) _seats: Seats,
@@ -194,6 +197,7 @@ impl Task {
             violation: None,
             moving: None,
             timer: None,
+            watch: None,
             admission,
             awaits_answer: awaits,
             _seats: seats,
@@ -241,6 +245,9 @@ impl Task {
             return Poll::Ready(Step::Event(event));
         }
         self.report();
+        if self.watch.is_some() {
+            self.look_at_target(context);
+        }
         match self.amount_to(context) {
             Some(event) => Poll::Ready(Step::Event(event)),
             None => Poll::Pending,

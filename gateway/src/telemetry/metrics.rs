@@ -43,6 +43,8 @@ pub struct Metrics {
     pub bounced_sessions: IntCounter,
     /// Moves that did not begin because gateway and source count different sessions.
     pub counts_drifts: IntCounter,
+    /// Sessions that crossed and were answered nothing by their target.
+    pub silent_targets: IntCounter,
     /// Newcomers that waited for a board longer than a hold may last.
     pub parked_expired: IntCounter,
     /// WebSocket data messages that were passed on.
@@ -171,6 +173,10 @@ impl Metrics {
             counts_drifts: counter(
                 "handover_counts_drifts_total",
                 "Moves that did not begin because gateway and source count different sessions.",
+            ),
+            silent_targets: counter(
+                "handover_silent_targets_total",
+                "Sessions that crossed, spoke to their target and heard nothing from it.",
             ),
             unconfirmed_sessions: counter(
                 "handover_unconfirmed_sessions_total",
@@ -362,6 +368,7 @@ mod tests {
         check("handover_unconfirmed_sessions_total 0");
         check("handover_bounced_sessions_total 0");
         check("handover_counts_drifts_total 0");
+        check("handover_silent_targets_total 0");
         check("handover_limit_hits_total{limit=\"bounce_limit\"} 0");
         check(concat!(
             "handover_build_info{version=\"",
