@@ -1,5 +1,6 @@
 //! End-to-end tests.
 
+mod bounds;
 mod contract;
 mod drain;
 mod gateway;
