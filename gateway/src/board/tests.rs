@@ -15,6 +15,8 @@ use crate::upstream::Servers;
 struct House {
     boards: Arc<Boards>,
     route: Arc<Route>,
+    /// Records that somebody holds, dropped or not.
+    held: Mutex<Vec<Arc<Board>>>,
     _folder: TempDir,
 }
 
@@ -37,6 +39,7 @@ fn house(placements: Vec<(BoardId, Placement)>) -> House {
     House {
         boards,
         route: Arc::clone(&config.routes[0]),
+        held: Mutex::default(),
         _folder: folder,
     }
 }
@@ -100,12 +103,13 @@ impl House {
             Change::Raise(to) => before.raise(owner(to), Generation::NONE),
             Change::Vacate => {
                 self.boards.vacate(&board).await;
-                // A record that was dropped can still be read into by who holds it.
-                self.boards.read_back(&board).await.unwrap();
-                return;
+                return self.held.lock().unwrap().push(board);
             }
             Change::ReadBack => {
-                self.boards.read_back(&board).await.unwrap();
+                let held = self.held.lock().unwrap().clone();
+                for board in held.iter().chain([&board]) {
+                    self.boards.read_back(board).await.unwrap();
+                }
                 return;
             }
         };

@@ -16,6 +16,8 @@ mod plan;
 mod recover;
 mod report;
 mod takeover;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
