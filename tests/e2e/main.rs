@@ -6,6 +6,7 @@ mod drain;
 mod gateway;
 mod harness;
 mod house;
+mod lost;
 mod opaque;
 mod refusals;
 mod servers;

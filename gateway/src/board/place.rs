@@ -6,8 +6,10 @@
 //!                      └────── another server, or a generation above the fence that refused ──────┘
 //! ```
 //!
-//! One task a board; everybody who wants in waits for the same outcome. An opaque server's board is never seized: that
-//! its process is gone has to be told by somebody who knows.
+//! One task a board; everybody who wants in waits for the same outcome. A board that nobody has served yet stays with the
+//! release that newcomers go to. The board of a contract server that is gone goes there too, and to any other contract
+//! server rather than to nobody. An opaque server's board is never seized: that its process is gone has to be told by
+//! somebody who knows.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +34,12 @@ pub enum PlaceError {
     NoServer {
         /// The current release.
         release: ReleaseName,
+    },
+    /// The owner is gone, and nobody can take its place.
+    #[error("server {server} is gone, and no contract server is ready to take its board; start one, of any release")]
+    NoHeir {
+        /// The owner.
+        server: ServerName,
     },
     /// The owner is gone and its process is not proven dead, or a move of the board is under way.
     #[error("server {server} owns the board and does not serve")]
@@ -74,6 +82,15 @@ pub struct Placer {
     /// Boards that servers were chosen for and do not own yet.
     promised: Mutex<HashMap<ServerName, usize>>,
     tasks: TaskTracker,
+}
+
+/// Among which servers an owner is chosen.
+#[derive(Debug, Clone, Copy)]
+enum Choice<'a> {
+    /// Those of the release that newcomers go to.
+    Release,
+    /// The contract servers of any release, of that one first: they take the place of this owner, which is gone.
+    Heir(&'a Owner),
 }
 
 /// A server that was chosen for a board, counted among its load until the board is its own.
@@ -132,21 +149,37 @@ impl Placer {
         }
     }
 
-    /// Chooses the server with the least load, those boards included that are on their way to it.
-    fn choose(&self, boards: &Boards, avoided: &HashSet<ServerName>) -> Result<Promise<'_>, Arc<PlaceError>> {
+    /// Chooses the server with the least load, those boards included that are on their way to it. Servers that are being
+    /// emptied are never chosen.
+    fn choose(
+        &self,
+        boards: &Boards,
+        choice: Choice<'_>,
+        avoided: &HashSet<ServerName>,
+    ) -> Result<Promise<'_>, Arc<PlaceError>> {
         let newcomers = self.newcomers();
         let mut promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
         let load =
             |server: &Server| boards.owned_by(server.name()) + promised.get(server.name()).copied().unwrap_or_default();
-        let is_avoided = |server: &Server| avoided.contains(server.name()) || newcomers.closed.contains(server.name());
-        let server = boards
-            .servers
-            .least_loaded(&newcomers.release, load, is_avoided)
-            .ok_or_else(|| {
-                Arc::new(PlaceError::NoServer {
+        let is_open = |server: &Server| !avoided.contains(server.name()) && !newcomers.closed.contains(server.name());
+        let is_of_release = |server: &Server| *server.release() == newcomers.release;
+        let servers = &boards.servers;
+        let server = match choice {
+            Choice::Release => servers
+                .least_loaded(load, |server| is_open(server) && is_of_release(server))
+                .ok_or_else(|| PlaceError::NoServer {
                     release: newcomers.release.clone(),
+                }),
+            // Without the fence of the contract the owner could still write, should it be alive after all.
+            Choice::Heir(gone) => servers
+                .least_loaded(load, |server| {
+                    is_open(server) && server.has_contract() && is_of_release(server)
                 })
-            })?;
+                .or_else(|| servers.least_loaded(load, |server| is_open(server) && server.has_contract()))
+                .ok_or_else(|| PlaceError::NoHeir {
+                    server: gone.server.clone(),
+                }),
+        }?;
         *promised.entry(server.name().clone()).or_default() += 1;
         Ok(Promise { placer: self, server })
     }
@@ -229,8 +262,8 @@ fn plan<'a>(
     avoided: &HashSet<ServerName>,
     promise: &mut Option<Promise<'a>>,
 ) -> Result<Option<(Placement, Arc<Server>)>, Arc<PlaceError>> {
-    let mut choose = || -> Result<Arc<Server>, Arc<PlaceError>> {
-        let chosen = boards.placer().choose(boards, avoided)?;
+    let mut choose = |choice: Choice<'_>| -> Result<Arc<Server>, Arc<PlaceError>> {
+        let chosen = boards.placer().choose(boards, choice, avoided)?;
         let server = Arc::clone(&chosen.server);
         *promise = Some(chosen);
         Ok(server)
@@ -243,15 +276,19 @@ fn plan<'a>(
     };
     let (next, server) = match &placement.term {
         Term::Vacant => {
-            let server = choose()?;
+            let server = choose(Choice::Release)?;
             (placement.grant(server.owner(), Generation::NONE, coordinator), server)
         }
-        Term::Activating { owner, .. } => match boards.servers.get(&owner.server) {
+        Term::Activating { owner, from, .. } => match boards.servers.get(&owner.server) {
             Some(server) if server.may_serve(owner) && !avoided.contains(server.name()) => {
                 return Ok(Some((placement.clone(), server)));
             }
             Some(_) | None => {
-                let server = choose()?;
+                let server = choose(match from {
+                    Some(_) if is_fenced(owner) => Choice::Heir(owner),
+                    // Nobody has served it yet, or nobody's writes are fenced.
+                    Some(_) | None => Choice::Release,
+                })?;
                 (placement.raise(server.owner(), Generation::NONE), server)
             }
         },
@@ -259,7 +296,11 @@ fn plan<'a>(
             Some(server) if server.may_serve(owner) => return Ok(None),
             Some(server) if !server.has_contract() => return Err(owner_down(owner)),
             Some(_) | None => {
-                let server = choose()?;
+                let server = choose(match is_fenced(owner) {
+                    true => Choice::Heir(owner),
+                    // It has left the configuration, by which the operator says that its process is gone.
+                    false => Choice::Release,
+                })?;
                 info!(from = %owner.server, to = %server.name(), "seizing the board of a server that is gone");
                 (placement.seize(server.owner(), Generation::NONE, coordinator), server)
             }
@@ -268,6 +309,11 @@ fn plan<'a>(
     };
     let next = next.map_err(|_| Arc::new(PlaceError::ShuttingDown))?;
     Ok(Some((next, server)))
+}
+
+/// Reads whether an owner writes under a fence; only servers with the contract tell an incarnation.
+fn is_fenced(owner: &Owner) -> bool {
+    owner.incarnation.is_some()
 }
 
 async fn activate(board: &Board, server: &Server, route: &Route) -> Result<(), ControlError> {

@@ -262,20 +262,16 @@ impl Servers {
         &self.all
     }
 
-    /// Returns the servers of a release, in the order of the configuration.
-    pub fn of_release(&self, release: &ReleaseName) -> impl Iterator<Item = &Arc<Server>> {
-        self.all.iter().filter(move |server| server.release() == release)
-    }
-
-    /// Returns the ready server of a release that has the least load; the first in the configuration of equals.
+    /// Returns the ready server among those that are fit which has the least load; the first in the configuration of
+    /// equals.
     pub fn least_loaded(
         &self,
-        release: &ReleaseName,
         load: impl Fn(&Server) -> usize,
-        is_avoided: impl Fn(&Server) -> bool,
+        is_fit: impl Fn(&Server) -> bool,
     ) -> Option<Arc<Server>> {
-        self.of_release(release)
-            .filter(|server| server.is_ready() && !is_avoided(server))
+        self.all
+            .iter()
+            .filter(|server| server.is_ready() && is_fit(server))
             .min_by_key(|server| load(server))
             .cloned()
     }

@@ -192,9 +192,8 @@ async fn new_boards_go_to_the_least_loaded_ready_server_of_the_release() {
     let asked = Asked::start(&configs).await;
     let choose = |release: &str, load: fn(&str) -> usize, avoided: &[&str]| {
         let chosen = asked.servers.least_loaded(
-            &release.parse().unwrap(),
             |server| load(server.name().as_str()),
-            |server| avoided.contains(&server.name().as_str()),
+            |server| server.release().as_str() == release && !avoided.contains(&server.name().as_str()),
         );
         chosen.map(|server| server.name().as_str().to_owned())
     };
