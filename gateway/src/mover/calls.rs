@@ -7,7 +7,7 @@ use handover_protocol::contract::{
     ActivateRequest, ContractProblemType, ForgetQuery, FreezeRequest, Frozen, PrepareRequest, ThawRequest,
 };
 use handover_protocol::machine::moving::{Event, Reason};
-use handover_protocol::{Generation, Owner, Placement, ServerName, SessionId};
+use handover_protocol::{Generation, Owner, Placement, ServerName, SessionId, Term};
 use tracing::{info, warn};
 
 use crate::board::{Board, Boards};
@@ -56,15 +56,16 @@ pub(super) async fn prepare(board: &Board, target: &Server, timeout: Duration) -
 }
 
 /// Has the source handle, save and stop.
+///
+/// # Errors
+/// Why it did not, or why nobody knows whether it did.
 pub(super) async fn freeze(
     board: &Board,
     source: &Server,
     sessions: std::collections::BTreeMap<SessionId, u64>,
     times: FreezeTimes,
-) -> (Event, Option<Frozen>) {
-    let Some(control) = source.control() else {
-        return (Event::FreezeFailed(Reason::SourceDown), None);
-    };
+) -> Result<Frozen, Reason> {
+    let control = source.control().ok_or(Reason::SourceDown)?;
     let placement = board.placement();
     let request = FreezeRequest {
         generation: placement.generation,
@@ -72,17 +73,46 @@ pub(super) async fn freeze(
         sessions,
         deadline_ms: u64::try_from(times.frozen.as_millis()).unwrap_or(u64::MAX),
     };
-    match control.freeze(board.id(), &request, times.answer).await {
-        Ok(frozen) => (Event::Frozen, Some(frozen)),
-        Err(error) => {
+    control
+        .freeze(board.id(), &request, times.answer)
+        .await
+        .map_err(|error| {
             warn!(%error, "the source does not freeze the board");
-            let reason = match error {
+            match error {
                 ControlError::Refused(_) | ControlError::Unauthorized { .. } => Reason::FreezeRefused,
                 ControlError::Unanswered(_) => Reason::FreezeUnanswered,
                 ControlError::Unreachable(_) => Reason::SourceDown,
                 ControlError::Nonsense(_) => Reason::SourceNonsense,
-            };
-            (Event::FreezeFailed(reason), None)
+            }
+        })
+}
+
+/// Asks whether the target is still the process that has loaded the board, and ready for it: after the commit there is
+/// no way back to the source.
+///
+/// # Errors
+/// When it is not, or does not say so in time.
+pub(super) async fn find_target(board: &Board, target: &Server, timeout: Duration) -> Result<(), Reason> {
+    let Some(control) = target.control() else {
+        return Ok(());
+    };
+    let loaded_by = match board.placement().term {
+        Term::Moving { target, .. } => target.incarnation,
+        Term::Vacant | Term::Settled { .. } | Term::Activating { .. } => None,
+    };
+    match tokio::time::timeout(timeout, control.server()).await {
+        Ok(Ok(report)) if report.ready && loaded_by.as_ref() == Some(&report.incarnation) => Ok(()),
+        Ok(Ok(report)) => {
+            warn!(incarnation = %report.incarnation, ready = report.ready, "the target has lost the board or ends");
+            Err(Reason::TargetDown)
+        }
+        Ok(Err(error)) => {
+            warn!(%error, "the target has gone");
+            Err(Reason::TargetDown)
+        }
+        Err(_elapsed) => {
+            warn!("the target does not answer any more");
+            Err(Reason::TargetDown)
         }
     }
 }

@@ -68,7 +68,7 @@ struct Reply {
 enum News {
     None,
     Barrier(Barrier),
-    Frozen(Option<Frozen>),
+    Frozen(Frozen),
     Fence(Generation),
 }
 
@@ -130,7 +130,7 @@ impl Drive {
         match reply.news {
             News::None => {}
             News::Barrier(barrier) => self.barrier = barrier,
-            News::Frozen(frozen) => self.frozen = frozen,
+            News::Frozen(frozen) => self.frozen = Some(frozen),
             News::Fence(fence) => self.fence = fence,
         }
         if reply.event == Event::Claimed {
@@ -284,6 +284,7 @@ impl Drive {
 
     fn freeze(&mut self) {
         let (board, source) = (Arc::clone(&self.planned.board), Arc::clone(&self.planned.source));
+        let target = Arc::clone(&self.planned.target);
         let sessions = self.barrier.counts();
         let times = FreezeTimes {
             // What fails must leave time to thaw within the hold.
@@ -292,10 +293,15 @@ impl Drive {
             frozen: self.planned.route.hold_timeout + COMMIT_TIME,
         };
         self.answer(Some(MoveStep::Freeze), async move {
-            let (event, frozen) = calls::freeze(&board, &source, sessions, times).await;
-            Reply {
-                event,
-                news: News::Frozen(frozen),
+            // Side by side, so that nobody is held for the second. A freeze that is given up is undone by the thaw.
+            let freezing = calls::freeze(&board, &source, sessions, times);
+            let finding = calls::find_target(&board, &target, times.answer);
+            match tokio::try_join!(freezing, finding) {
+                Ok((frozen, ())) => Reply {
+                    event: Event::Frozen,
+                    news: News::Frozen(frozen),
+                },
+                Err(reason) => Event::FreezeFailed(reason).into(),
             }
         });
     }

@@ -24,7 +24,7 @@ pub enum Event {
     HoldFailed(Reason),
     /// The source has handled and saved everything.
     Frozen,
-    /// The source refused, failed or did not answer.
+    /// The source refused, failed or did not answer, or the target was found gone meanwhile.
     FreezeFailed(Reason),
     /// Every session has its answers or has left the barrier.
     DrainedDown,
