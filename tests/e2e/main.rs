@@ -3,6 +3,7 @@
 mod bounds;
 mod contract;
 mod drain;
+mod faults;
 mod gateway;
 mod harness;
 mod house;
