@@ -15,6 +15,7 @@ mod opaque;
 mod plan;
 mod recover;
 mod report;
+mod steps;
 mod takeover;
 #[cfg(test)]
 mod tests;

@@ -17,32 +17,12 @@ use bytes::{Buf, BytesMut};
 use handover_protocol::frame::{Limits, Scanner, Sender, Violation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::buffer::{BUFFER_BYTES, with_buffer};
+use super::buffer::with_buffer;
 use super::heartbeat::Heartbeat;
+use super::ours::{Ours, Place};
 use super::recorder::Recorder;
+use super::valve::Valve;
 use super::watch::Watch;
-
-/// How far bytes may pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Valve {
-    /// All of them.
-    Open,
-    /// Up to the header of a Close.
-    BeforeClose,
-    /// Up to the header of a Close, or of the Pong that bears this nonce.
-    BeforePong([u8; 8]),
-    /// To the end of the message under way; nothing more is read than that takes.
-    ToBoundary,
-    /// Until the receiver has so many messages of this stream in all.
-    ToCount(u64),
-    /// None; up to `read_max` bytes are read and wait.
-    Shut {
-        /// Bytes that may wait.
-        read_max: usize,
-    },
-    /// None; what comes is read and dropped.
-    Discard,
-}
 
 /// What ends a direction.
 #[derive(Debug)]
@@ -58,13 +38,12 @@ pub enum Fault {
 /// One direction of a session: see the module.
 #[derive(Debug)]
 pub struct Direction {
-    seen: Scanner,
-    sent: Scanner,
+    pub(super) seen: Scanner,
+    pub(super) sent: Scanner,
     pub(super) waiting: BytesMut,
-    ours: BytesMut,
-    ours_from: Place,
-    valve: Valve,
-    is_over: bool,
+    pub(super) ours: Ours,
+    pub(super) valve: Valve,
+    pub(super) is_over: bool,
     finish: Finish,
     recorder: Option<Box<Recorder>>,
     heartbeat: Option<Box<Heartbeat>>,
@@ -72,17 +51,6 @@ pub struct Direction {
     /// When the first byte came that found the valve shut.
     first_wait: Option<Instant>,
     bytes: u64,
-}
-
-/// Where frames of the gateway's own may stand, and what comes behind them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Between any two frames: they are control frames.
-    Frames,
-    /// Between two messages: they are a message.
-    Messages,
-    /// Between any two frames, and nothing of the sender's passes behind them: they end with a Close.
-    End,
 }
 
 /// How far the end of the stream has been passed on.
@@ -103,8 +71,7 @@ impl Direction {
             seen: Scanner::new(sender),
             sent: Scanner::new(sender),
             waiting: BytesMut::new(),
-            ours: BytesMut::new(),
-            ours_from: Place::Frames,
+            ours: Ours::new(),
             valve: Valve::Open,
             is_over: false,
             finish: Finish::No,
@@ -223,19 +190,17 @@ impl Direction {
 
     /// Puts control frames of the gateway's own into the stream, before the next frame that starts.
     pub fn say(&mut self, frames: &[u8]) {
-        self.ours.extend_from_slice(frames);
+        self.ours.add(frames);
     }
 
     /// Puts a message of the gateway's own into the stream, before the next message that starts.
     pub fn say_between_messages(&mut self, message: &[u8]) {
-        self.ours.extend_from_slice(message);
-        self.ours_from = Place::Messages;
+        self.ours.add_at(Place::Messages, message);
     }
 
     /// Puts a Close of the gateway's own into the stream, before the next frame that starts; nothing passes behind it.
     pub fn say_last(&mut self, close: &[u8]) {
-        self.ours.extend_from_slice(close);
-        self.ours_from = Place::End;
+        self.ours.add_at(Place::End, close);
     }
 
     /// Reads whether frames of the gateway's own are still to be written.
@@ -253,7 +218,7 @@ impl Direction {
     /// Has the receiver told that the stream has ended; what waits for it is dropped, but for frames of ours that can
     /// still be put in.
     pub fn finish_here(&mut self) {
-        if self.ours_from != Place::End {
+        if !self.ours.is_end() {
             self.valve = Valve::Discard;
             self.waiting = BytesMut::new();
         }
@@ -273,7 +238,7 @@ impl Direction {
     pub fn give_up(&mut self) {
         self.valve = Valve::Discard;
         self.waiting = BytesMut::new();
-        self.ours = BytesMut::new();
+        self.ours.clear();
     }
 
     /// Drops what waits behind message `count` and what comes of this sender: the stream ends there for the receiver.
@@ -344,8 +309,8 @@ impl Direction {
     ) -> Result<bool, Fault> {
         let mut went = false;
         loop {
-            if !self.ours.is_empty() && is_at(&self.sent, self.ours_from) {
-                match poll_write(writer.as_mut(), context, &self.ours)? {
+            if !self.ours.is_empty() && self.ours.may_stand_at(&self.sent) {
+                match poll_write(writer.as_mut(), context, self.ours.bytes())? {
                     0 => return Ok(went),
                     length => self.ours.advance(length),
                 }
@@ -377,12 +342,11 @@ impl Direction {
     }
 
     fn end_ours(&mut self) {
-        self.ours = BytesMut::new();
-        if self.ours_from == Place::End {
+        if self.ours.is_end() {
             self.valve = Valve::Discard;
             self.waiting = BytesMut::new();
         }
-        self.ours_from = Place::Frames;
+        self.ours = Ours::new();
     }
 
     /// Reads once if that is wanted, and passes on what it can without keeping it; returns whether bytes came.
@@ -469,84 +433,6 @@ impl Direction {
         fault
     }
 
-    /// Reads whether what comes may go straight on.
-    fn flows_freely(&self) -> bool {
-        self.valve == Valve::Open && self.waiting.is_empty() && self.ours.is_empty()
-    }
-
-    /// Counts the bytes that are to be read now.
-    fn wanted(&self) -> usize {
-        if self.is_over {
-            return 0;
-        }
-        let room = |most: usize| most.saturating_sub(self.waiting.len()).min(BUFFER_BYTES);
-        match self.valve {
-            // The start of a header may wait for its end; all else that waits is back-pressure on the sender.
-            Valve::BeforeClose if self.seen.is_closed() => room(self.waiting.len() + CLOSED_BYTES_MAX),
-            // The receiver is gone: what is said to it counts still, and a Close stands behind it.
-            Valve::BeforeClose if self.is_finished() => room(COUNT_BYTES_MAX),
-            Valve::Open | Valve::BeforeClose => {
-                if self.waiting.len() > self.seen.header_bytes_pending() || self.is_saying() {
-                    0
-                } else {
-                    BUFFER_BYTES
-                }
-            }
-            Valve::ToBoundary => {
-                if self.seen.at_message_boundary() || self.waiting.len() > self.seen.header_bytes_pending() {
-                    0
-                } else {
-                    usize::try_from(self.seen.bytes_wanted()).map_or(BUFFER_BYTES, |wanted| wanted.min(BUFFER_BYTES))
-                }
-            }
-            Valve::ToCount(count) if self.seen.messages() >= count => 0,
-            Valve::ToCount(_) | Valve::BeforePong(_) => room(COUNT_BYTES_MAX),
-            Valve::Shut { read_max } => room(read_max),
-            Valve::Discard => BUFFER_BYTES,
-        }
-    }
-
-    /// Counts the waiting bytes that may pass now.
-    fn passable(&self, limits: &Limits) -> usize {
-        let whole = self.waiting.len() - self.seen.header_bytes_pending().min(self.waiting.len());
-        let allowed = match self.valve {
-            Valve::Open => whole,
-            Valve::ToBoundary => whole,
-            Valve::BeforeClose => {
-                let mut scanner = self.sent;
-                scanner
-                    .to_close(limits, &self.waiting[..whole])
-                    .map_or(0, |(length, _)| length)
-            }
-            Valve::BeforePong(nonce) => self.before_pong(limits, &nonce).min(whole),
-            Valve::ToCount(count) => {
-                let mut scanner = self.sent;
-                scanner
-                    .to_message_count(limits, count, &self.waiting[..whole])
-                    .unwrap_or(0)
-            }
-            Valve::Shut { .. } | Valve::Discard => 0,
-        };
-        if self.ours.is_empty() {
-            return allowed;
-        }
-        // A frame of ours stands next: only what completes the frame under way goes before it.
-        let mut scanner = self.sent;
-        let mut length = 0;
-        while !is_at(&scanner, self.ours_from) && length < allowed {
-            match scanner.advance(limits, &self.waiting[length..allowed]) {
-                Ok(advance) => {
-                    length += advance.consumed;
-                    if advance.event.is_none() {
-                        break;
-                    }
-                }
-                Err(_) => return 0,
-            }
-        }
-        length
-    }
-
     fn poll_finish<W: AsyncWrite>(&mut self, context: &mut Context<'_>, writer: Pin<&mut W>) -> Result<(), Fault> {
         // The start of a header whose end never came is nothing that was owed.
         let is_written = self.ours.is_empty() && self.waiting.len() <= self.seen.header_bytes_pending();
@@ -560,19 +446,6 @@ impl Direction {
                 result.map_err(Fault::Write)
             }
         }
-    }
-
-    /// The scanner at the place up to which the receiver has the stream.
-    pub(super) fn sent(&self) -> Scanner {
-        self.sent
-    }
-}
-
-/// Reads whether frames of ours may stand where the receiver has the stream.
-fn is_at(scanner: &Scanner, place: Place) -> bool {
-    match place {
-        Place::Frames | Place::End => scanner.at_frame_boundary(),
-        Place::Messages => scanner.at_message_boundary(),
     }
 }
 
@@ -588,9 +461,3 @@ fn poll_write<W: AsyncWrite>(writer: Pin<&mut W>, context: &mut Context<'_>, byt
         Poll::Ready(Err(error)) => Err(Fault::Write(error)),
     }
 }
-
-/// Behind a Close only the end of the stream is awaited.
-const CLOSED_BYTES_MAX: usize = 1024;
-
-/// Bytes of a source's last messages that may wait for a client that is slow to take them, or has gone.
-const COUNT_BYTES_MAX: usize = 256 * 1024;

@@ -10,7 +10,7 @@ impl Direction {
     /// 5.5.3); all else stays as it came.
     pub fn take_pings(&mut self, limits: &Limits) -> Vec<Vec<u8>> {
         let mut pings = Vec::new();
-        let mut scanner = self.sent();
+        let mut scanner = self.sent;
         let mut kept = BytesMut::new();
         let (mut at, mut frame_start, mut payload_start, mut key) = (0, 0, 0, None);
         let mut is_frame_start_known = scanner.at_frame_boundary();
@@ -62,10 +62,8 @@ impl Direction {
 
     /// Counts the waiting bytes before a Close, before the Pong with `nonce`, or before one that is not whole yet.
     pub(super) fn before_pong(&self, limits: &Limits, nonce: &[u8; 8]) -> usize {
-        let before_close = self
-            .sent()
-            .to_close(limits, &self.waiting)
-            .map_or(0, |(length, _)| length);
+        let mut scanner = self.sent;
+        let before_close = scanner.to_close(limits, &self.waiting).map_or(0, |(length, _)| length);
         match self.find_pong(limits, nonce) {
             Some((start, _)) => start.min(before_close),
             None => before_close,
@@ -74,7 +72,7 @@ impl Direction {
 
     /// Finds where the Pong starts and, if it is whole, where it ends.
     fn find_pong(&self, limits: &Limits, nonce: &[u8; 8]) -> Option<(usize, Option<PongEnd>)> {
-        let mut scanner = self.sent();
+        let mut scanner = self.sent;
         let (mut at, mut frame_start, mut payload_start) = (0, 0, 0);
         let mut is_start_known = scanner.at_frame_boundary();
         let mut is_pong = false;

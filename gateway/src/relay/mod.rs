@@ -9,11 +9,14 @@ mod direction;
 mod heartbeat;
 mod held;
 mod linger;
+mod ours;
 mod recorder;
+mod valve;
 mod watch;
 
 pub use buffer::BUFFER_BYTES;
-pub use direction::{Direction, Fault, Valve};
+pub use direction::{Direction, Fault};
 pub use linger::linger;
 pub use recorder::{Recorded, Recorder, RecorderState};
+pub use valve::Valve;
 pub use watch::Watch;
