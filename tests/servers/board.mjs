@@ -298,13 +298,29 @@ async function freezeOnce(board, call) {
   return answer;
 }
 
+// Drops a board whose fence somebody else has taken; says whether we still own it.
+async function keepsFence(board) {
+  const { generation } = board;
+  const fence = await store.fence(board.name);
+  const isSame = boards.get(board.name) === board && board.generation === generation;
+  const isOurs = fence.generation === generation && fence.owner === store.owner;
+  if (isSame && !isOurs) board.drop(`its fence is ${JSON.stringify(fence)}`);
+  return isSame && isOurs;
+}
+
+// Finds boards that went elsewhere while this process stood still: nobody tells us of those.
+async function watchFences() {
+  for (;;) {
+    await sleep(2000);
+    for (const board of [...boards.values()]) if (["owner", "frozen"].includes(board.role)) await keepsFence(board);
+  }
+}
+if (hasContract) watchFences();
+
 function thawLater(board, call) {
   clearTimeout(board.thawing);
   board.thawing = setTimeout(async () => {
-    const fence = await store.fence(board.name);
-    if (boards.get(board.name) !== board || board.limits === null) return;
-    const isOurs = fence.generation === board.generation && fence.owner === store.owner;
-    if (!isOurs) return board.drop(`at the end of its freeze the fence is ${JSON.stringify(fence)}`);
+    if (!(await keepsFence(board)) || board.limits === null) return;
     log(`${board.name} thaws itself`);
     board.unfreeze(call.attempt);
   }, call.deadline_ms);
@@ -312,6 +328,8 @@ function thawLater(board, call) {
 
 export async function thaw(name, call) {
   const board = owned(name, call);
+  if (!(await keepsFence(board))) throw new Refused("stale-generation", `${name} has gone to another server`);
+  owned(name, call);
   board.attempt = call.attempt;
   board.unfreeze(call.attempt);
   for (const gone of call.gone ?? []) {

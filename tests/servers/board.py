@@ -296,6 +296,9 @@ class Boards:
         board = self.known(name, call)
         if call["generation"] != board.generation or board.role not in ("owner", "frozen"):
             raise Refused("not-owner", f"{name} is {board.role} under generation {board.generation}")
+        if not await self.keeps_fence(board):
+            raise Refused("stale-generation", f"{name} has gone to another server")
+        self.known(name, call)
         board.attempt = call["attempt"]
         self.unfreeze(board, call["attempt"])
         for gone in call.get("gone", []):
@@ -311,19 +314,31 @@ class Boards:
             board.thawing = None
         board.touch()
 
+    async def keeps_fence(self, board):
+        """Drops a board whose fence somebody else has taken; returns whether we still own it."""
+        generation = board.generation
+        fence = await self.store.fence(board.name)
+        is_same = self.boards.get(board.name) is board and board.generation == generation
+        if is_same and fence != (generation, self.store.owner):
+            self.drop(board, f"its fence is {fence}")
+        return is_same and board.role != "gone"
+
+    async def watch_fences(self):
+        """Finds boards that went elsewhere while this process stood still: nobody tells us of those."""
+        while True:
+            await asyncio.sleep(2)
+            for board in [board for board in self.boards.values() if board.role in ("owner", "frozen")]:
+                await self.keeps_fence(board)
+
     def thaw_later(self, board, seconds, attempt):
         """Thaws without word from the gateway, but only after reading that the fence is still ours."""
         async def thaw():
             await asyncio.sleep(seconds)
-            fence = await self.store.fence(board.name)
+            is_ours = await self.keeps_fence(board)
             board.thawing = None
-            if self.boards.get(board.name) is not board or board.limits is None:
-                return
-            if fence == (board.generation, self.store.owner):
+            if is_ours and board.limits is not None:
                 log(f"{board.name} thaws itself")
                 self.unfreeze(board, attempt)
-            else:
-                self.drop(board, f"at the end of its freeze the fence is {fence}")
 
         if board.thawing is not None:
             board.thawing.cancel()

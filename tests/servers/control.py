@@ -75,6 +75,7 @@ async def serving(library):
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         control = await listen(runner, options.control_listen)
+        boards.watching = asyncio.create_task(boards.watch_fences())
 
     def ready(listening):
         told = {"listening": listening, "control": control}

@@ -147,6 +147,33 @@ async fn check_late_writes(program: Program) {
     );
 }
 
+async fn check_lost_fence(program: Program) {
+    let database = Database::fresh().await;
+    let (server, contract) = start(program, "board-1", &database).await;
+    let (_other, taker) = start(Program::Reference, "board-2", &database).await;
+    for board in ["b", "c"] {
+        let placed = contract.place(board, numbers(1, 0)).await;
+        placed.expect("a vacant board is placed");
+    }
+    let mut ann = join(&server, "b", 1, "ann").await;
+    let mut bob = join(&server, "c", 1, "bob").await;
+    let frozen = contract.freeze("b", numbers(1, 1), &[("ann", 1)], DEADLINE).await;
+    frozen.expect("all that was counted has come");
+    for board in ["b", "c"] {
+        taker.place(board, numbers(2, 1)).await.expect("the fence is lower");
+    }
+
+    // A thaw that lay in its socket gives the board back to nobody.
+    assert!(contract.thaw("b", numbers(1, 2), &[]).await.is_err());
+    assert_eq!(ann.closed(DEADLINE).await, Some(1012));
+    // Of the other board nobody tells it.
+    assert_eq!(bob.closed(DEADLINE).await, Some(1012));
+    eventually("it lists neither board", DEADLINE, || async {
+        contract.boards(None, 10).await.is_ok_and(|page| page.boards.is_empty())
+    })
+    .await;
+}
+
 async fn check_numbers(program: Program) {
     let database = Database::fresh().await;
     let (source, from) = start(program, "board-1", &database).await;
@@ -323,6 +350,7 @@ check_each! {
     check_freeze_waits as a_freeze_answers_when_the_counted_messages_are_handled;
     check_move as a_board_moves_call_by_call;
     check_late_writes as a_source_that_wakes_too_late_cannot_write;
+    check_lost_fence as a_board_that_went_elsewhere_is_noticed_and_dropped;
     check_numbers as stale_calls_are_refused;
     check_lost_sessions as sessions_that_are_short_do_not_hold_the_board;
     check_lists as a_server_tells_what_it_holds;
