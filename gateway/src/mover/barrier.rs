@@ -15,7 +15,7 @@ use crate::telemetry::Metrics;
 use crate::upstream::Server;
 
 /// The board's sessions that still take part in its move.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Barrier {
     sessions: Vec<Arc<SessionHandle>>,
     /// n of every session that was asked, whether it still takes part or not.
@@ -68,9 +68,10 @@ impl Barrier {
         self.sessions.iter().map(|session| session.id().clone()).collect()
     }
 
-    /// Returns the sessions that were held and do not take part any more.
-    pub(super) fn gone(&self) -> Vec<SessionId> {
-        let here: BTreeSet<SessionId> = self.ids().into_iter().collect();
+    /// Returns the sessions that were held and do not take part any more, or have ended meanwhile.
+    pub(super) fn gone(&self, board: &Board) -> Vec<SessionId> {
+        let on_board: BTreeSet<SessionId> = board.sessions().iter().map(|session| session.id().clone()).collect();
+        let here: BTreeSet<SessionId> = self.ids().into_iter().filter(|id| on_board.contains(id)).collect();
         self.counts.keys().filter(|id| !here.contains(id)).cloned().collect()
     }
 
@@ -162,8 +163,8 @@ impl Barrier {
         !self.sessions.is_empty() && self.sessions.iter().all(|session| session.source_is_done())
     }
 
-    /// Lets every session of the board go on, also those of which no answer came: a step that was given up has taken the
-    /// barrier with it.
+    /// Lets every session of the board go on, also those of which no answer came: who was asked last in a step that was
+    /// given up is not known here.
     pub(super) fn resume_all(board: &Board) {
         for session in board.sessions() {
             session.order(crate::session::Order::Resume);

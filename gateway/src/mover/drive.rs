@@ -47,10 +47,12 @@ pub(super) struct Drive {
     prepared: Option<oneshot::Sender<()>>,
     answering: Option<Answering>,
     step: Option<(MoveStep, Instant)>,
+    pub(super) hold_begins: Option<oneshot::Receiver<Instant>>,
     pub(super) hold_deadline: Option<Instant>,
     /// The placement under which the move was claimed: what a read-back is compared with.
     pub(super) claimed: Placement,
     pub(super) has_read_back: bool,
+    /// As the last step that was answered left it: one that is given up changes nothing here.
     pub(super) barrier: Barrier,
     pub(super) frozen: Option<Frozen>,
     pub(super) fence: Generation,
@@ -84,6 +86,7 @@ impl Drive {
             prepared: order.prepared,
             answering: None,
             step: None,
+            hold_begins: None,
             hold_deadline: None,
             barrier: Barrier::default(),
             frozen: None,
@@ -101,6 +104,10 @@ impl Drive {
             // Cancel-safe: the answer stays where it is while another arm wins, the rest only watches.
             let event = tokio::select! {
                 reply = answer(&mut self.answering) => self.take(reply),
+                at = begun(&mut self.hold_begins) => {
+                    self.begin_hold(at);
+                    continue;
+                }
                 () = at(self.hold_deadline) => {
                     self.hold_deadline = None;
                     Event::HoldDeadline
@@ -118,8 +125,19 @@ impl Drive {
         self.end()
     }
 
+    /// Starts the hold's clock: sessions are asked to stop from here on.
+    fn begin_hold(&mut self, at: Instant) {
+        self.hold_begins = None;
+        self.times.hold_at_ms = Some(report::wall_clock_ms());
+        self.hold_deadline = Some(at + self.planned.route.hold_timeout);
+    }
+
     fn take(&mut self, reply: Reply) -> Event {
         self.answering = None;
+        // The sessions may have stopped before anybody looked.
+        if let Some(Ok(at)) = self.hold_begins.as_mut().map(oneshot::Receiver::try_recv) {
+            self.begin_hold(at);
+        }
         if let Some((step, began)) = self.step.take() {
             self.mover
                 .metrics
@@ -252,6 +270,18 @@ async fn answer(answering: &mut Option<Answering>) -> Reply {
     match answering {
         Some(answering) => answering.as_mut().await,
         None => pending().await,
+    }
+}
+
+/// Waits for the moment in which sessions are asked to stop; for ever where that does not come.
+async fn begun(hold: &mut Option<oneshot::Receiver<Instant>>) -> Instant {
+    let Some(begins) = hold else { return pending().await };
+    match begins.await {
+        Ok(at) => at,
+        Err(_) => {
+            *hold = None;
+            pending().await
+        }
     }
 }
 

@@ -58,7 +58,7 @@ impl Mover {
         let level = source.level();
         let plan = Plan {
             level,
-            crossing: self.crossing(&board, &route, mode, level),
+            crossing: crossing(&board, &route, mode, level),
         };
         let planned = Planned {
             board,
@@ -70,6 +70,11 @@ impl Mover {
         // A lost source serves nobody: its users are better told twice than left there.
         if !takeover::is_due(&planned) {
             self.check_users(&planned).await?;
+        }
+        let sessions = planned.board.sessions().len();
+        if mode != DrainMode::Reconnect && sessions > TRANSPARENT_SESSIONS_MAX {
+            let fallbacks = self.metrics.fallbacks.of(Fallback::TooManySessions);
+            fallbacks.inc_by(sessions as u64);
         }
         Ok(planned)
     }
@@ -86,25 +91,20 @@ impl Mover {
         }
         Ok(())
     }
+}
 
-    fn crossing(&self, board: &Board, route: &Route, mode: DrainMode, level: Level) -> Crossing {
-        let sessions = board.sessions();
-        let allows_opaque = level == Level::Contract || route.opaque_transparent;
-        let may_any = sessions.is_empty() || sessions.iter().any(|session| session.may_cross());
-        let is_too_large = sessions.len() > TRANSPARENT_SESSIONS_MAX;
-        if mode != DrainMode::Reconnect && is_too_large {
-            self.metrics
-                .fallbacks
-                .of(Fallback::TooManySessions)
-                .inc_by(sessions.len() as u64);
-        }
-        if mode != DrainMode::Reconnect && allows_opaque && may_any && !is_too_large {
-            return Crossing::Transparent;
-        }
-        match route.command {
-            Some(_) => Crossing::ReconnectByMessage,
-            None => Crossing::ReconnectByClose,
-        }
+/// Says how sessions would cross.
+fn crossing(board: &Board, route: &Route, mode: DrainMode, level: Level) -> Crossing {
+    let sessions = board.sessions();
+    let allows_opaque = level == Level::Contract || route.opaque_transparent;
+    let may_any = sessions.is_empty() || sessions.iter().any(|session| session.may_cross());
+    let may_cross = mode != DrainMode::Reconnect && allows_opaque && may_any;
+    if may_cross && sessions.len() <= TRANSPARENT_SESSIONS_MAX {
+        return Crossing::Transparent;
+    }
+    match route.command {
+        Some(_) => Crossing::ReconnectByMessage,
+        None => Crossing::ReconnectByClose,
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use handover_protocol::admin::Level;
 use handover_protocol::contract::ForgetQuery;
 use handover_protocol::machine::moving::{Crossing, Event, Reason};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::barrier::Barrier;
@@ -63,13 +64,15 @@ impl Drive {
         let (mover, board) = (Arc::clone(&self.mover), Arc::clone(&self.planned.board));
         let route = Arc::clone(&self.planned.route);
         let crossing = self.planned.plan.crossing;
-        self.times.hold_at_ms = Some(report::wall_clock_ms());
-        self.hold_deadline = Some(Instant::now() + route.hold_timeout);
+        let (begins, hold_begins) = oneshot::channel();
+        self.hold_begins = Some(hold_begins);
         self.answer(Some(MoveStep::Hold), async move {
             // Requests are let finish while the sessions still flow: nobody waits for them but who comes anew.
             if timeout(route.request_timeout, board.wait_until_still()).await.is_err() {
                 return Event::HoldFailed(Reason::RequestsInFlight).into();
             }
+            // The move has not ended, for it is what drives this.
+            let _ = begins.send(Instant::now());
             let kind = |session: &SessionHandle| match crossing {
                 Crossing::Transparent if session.may_cross() => HoldKind::Reading,
                 Crossing::Transparent | Crossing::ReconnectByMessage | Crossing::ReconnectByClose => HoldKind::Leaving,
@@ -108,7 +111,7 @@ impl Drive {
 
     pub(super) fn drain_down(&mut self) {
         let mover = Arc::clone(&self.mover);
-        let mut barrier = std::mem::take(&mut self.barrier);
+        let mut barrier = self.barrier.clone();
         let Some(frozen) = self.frozen.clone() else { return };
         self.answer(Some(MoveStep::DrainDown), async move {
             barrier.drain(&frozen, &mover.metrics).await;
@@ -121,7 +124,7 @@ impl Drive {
 
     pub(super) fn quiet(&mut self) {
         let route = Arc::clone(&self.planned.route);
-        let mut barrier = std::mem::take(&mut self.barrier);
+        let mut barrier = self.barrier.clone();
         self.answer(Some(MoveStep::Quiet), async move {
             opaque::wait_for_quiet(&mut barrier, &route).await;
             Reply {
@@ -132,7 +135,7 @@ impl Drive {
     }
 
     pub(super) fn close_source(&mut self) {
-        let mut barrier = std::mem::take(&mut self.barrier);
+        let mut barrier = self.barrier.clone();
         self.answer(Some(MoveStep::Close), async move {
             barrier.close_source().await;
             Reply {
@@ -194,7 +197,7 @@ impl Drive {
     pub(super) fn switch(&mut self) {
         let (mover, board) = (Arc::clone(&self.mover), Arc::clone(&self.planned.board));
         let (target, from) = (Arc::clone(&self.planned.target), self.planned.source.name().clone());
-        let mut barrier = std::mem::take(&mut self.barrier);
+        let mut barrier = self.barrier.clone();
         self.answer(Some(MoveStep::Switch), async move {
             let generation = board.placement().generation;
             barrier.switch(&target, generation, &from, &mover.metrics).await;
@@ -240,7 +243,7 @@ impl Drive {
 
     pub(super) fn thaw(&mut self) {
         let (board, source) = (Arc::clone(&self.planned.board), Arc::clone(&self.planned.source));
-        let gone = self.barrier.gone();
+        let gone = self.barrier.gone(&board);
         let timeout = self.hold_left().max(THAW_TIMEOUT_MIN);
         self.answer(
             None,
@@ -251,7 +254,7 @@ impl Drive {
     pub(super) fn redial(&mut self) {
         let mover = Arc::clone(&self.mover);
         let (source, board) = (Arc::clone(&self.planned.source), Arc::clone(&self.planned.board));
-        let mut barrier = std::mem::take(&mut self.barrier);
+        let mut barrier = self.barrier.clone();
         self.answer(Some(MoveStep::Switch), async move {
             let generation = board.placement().generation;
             barrier.switch(&source, generation, source.name(), &mover.metrics).await;

@@ -31,7 +31,8 @@ impl Task {
             Phase::Pinged => {
                 self.answer_pings(context);
                 self.note_source();
-                if !self.is_pinged() {
+                // To a client that has gone no Pong is passed on.
+                if !self.is_pinged() || self.machine.is_client_gone() {
                     return Some(Event::PingAnswered);
                 }
                 self.ends()
@@ -107,19 +108,13 @@ impl Task {
 
     /// Reads whether the upstream has a Ping of the client's that it has not answered.
     pub(super) fn is_pinged(&self) -> bool {
-        self.unanswered_ping().is_some()
-    }
-
-    fn unanswered_ping(&self) -> Option<&[u8]> {
-        self.up
-            .last_heartbeat()
-            .filter(|ping| self.down.last_heartbeat() != Some(ping))
+        self.up.last_heartbeat().is_some()
     }
 
     /// Answers in the source's place the client's last Ping that the source was passed and whose Pong has not come: of
     /// several only the last needs an answer (RFC 6455 section 5.5.3).
     pub(super) fn answer_lost_ping(&mut self) {
-        if let Some(payload) = self.unanswered_ping()
+        if let Some(payload) = self.up.last_heartbeat()
             && !self.machine.is_client_gone()
         {
             let mut pong = Vec::new();

@@ -265,13 +265,13 @@ impl Task {
         {
             return Some(event);
         }
-        // What was answered before is no answer to a Ping that came since.
-        if self.up.take_heartbeat_news() {
-            self.down.forget_heartbeat();
-        }
         // A client that has its end of stream takes nothing more; what a held session's source still says only counts.
         let client = (!self.down.is_finished()).then_some(&mut self.client);
         let down = self.down.pump(context, &limits, self.upstream.as_mut(), client);
+        // An answered Ping is forgotten; a Pong that nobody asked for does not bring it back.
+        if self.down.take_heartbeat_news() && self.down.last_heartbeat() == self.up.last_heartbeat() {
+            self.up.forget_heartbeat();
+        }
         match down {
             Ok(()) => None,
             Err(fault) => self.fault(fault, Side::Server),
@@ -300,7 +300,7 @@ impl Task {
                 moving.sign = sign;
                 self.handle.set_source_is_done(false);
                 Event::Confirm {
-                    pinged: self.is_pinged(),
+                    pinged: self.is_pinged() && !self.machine.is_client_gone(),
                 }
             }
             Question::CloseSource => Event::CloseSource,

@@ -100,7 +100,12 @@ impl Move {
                 commands.extend(self.enter(Phase::Releasing, &[Command::Release]));
                 commands
             }
-            Event::HoldDeadline => self.cut(),
+            // Newcomers have waited for long enough to be told that it lasts.
+            Event::HoldDeadline => {
+                let mut commands = self.cut();
+                commands.push(Command::Shut);
+                commands
+            }
             late => ignore(late),
         }
     }
