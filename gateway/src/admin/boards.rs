@@ -89,7 +89,13 @@ pub(super) async fn servers(State(admin): State<Admin>, uri: Uri) -> Result<Json
 
 async fn find(admin: &Admin, board: &BoardId) -> Result<BoardView, Refusal> {
     let view = admin.fleet.view(board).await?;
-    Ok(view.ok_or_else(|| Problem::new(ProblemType::UnknownBoard, format!("no board {board:?} was ever placed")))?)
+    let unknown = || {
+        Problem::new(
+            ProblemType::UnknownBoard,
+            format!("no board {:?} was ever placed", board.as_str()),
+        )
+    };
+    Ok(view.ok_or_else(unknown)?)
 }
 
 fn check_movable(view: &BoardView, target: &ServerName) -> Result<(), Problem> {

@@ -240,10 +240,9 @@ async fn one_board_is_found_and_moved() {
     unready.refusal(ProblemType::TargetNotReady, Some("to"));
     let unknown = gateway.post(&format!("{path}/move"), &json!({"to": "x"})).await;
     unknown.refusal(ProblemType::InvalidField, Some("to"));
-    gateway
-        .get("/v1/boards/other")
-        .await
-        .refusal(ProblemType::UnknownBoard, None);
+    let other = gateway.get("/v1/boards/an%20other").await;
+    let problem = other.refusal(ProblemType::UnknownBoard, None);
+    assert_eq!(problem.detail, "no board \"an other\" was ever placed");
     gateway
         .get("/v1/boards/a%00b")
         .await
