@@ -26,8 +26,13 @@ pub(super) async fn run(mover: &Arc<Mover>, order: MoveOrder) -> MoveReport {
         Ok(planned) => planned,
         Err(hindrance) => {
             debug!(?hindrance, "the board cannot be moved");
-            let owner = mover.boards.get(&order.board).and_then(|board| board.owner());
-            return report::hindered(order.board, owner, hindrance);
+            let board = mover.boards.get(&order.board);
+            let placement = board.map_or(Placement::UNKNOWN, |board| board.placement());
+            let owner = placement.owner().map(|owner| &owner.server);
+            let level = owner
+                .and_then(|owner| mover.servers.get(owner))
+                .map(|server| server.level());
+            return report::hindered(order.board, &placement, level, hindrance);
         }
     };
     if takeover::is_due(&planned) {

@@ -4,19 +4,27 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use handover_protocol::admin::{DrainMode, Level, MoveRecord, MoveReport};
 use handover_protocol::machine::moving::{Crossing, MoveResult, Reason};
-use handover_protocol::{BoardId, Generation, ServerName};
+use handover_protocol::{BoardId, Generation, Placement};
 
 use super::barrier::Tally;
 use super::hindrance::Hindrance;
 use super::plan::Planned;
 use crate::telemetry::label;
 
-/// Reports a move that did not begin; `owner` is where the board is, as far as is known.
-pub(super) fn hindered(board: BoardId, owner: Option<ServerName>, hindrance: Hindrance) -> MoveReport {
+/// Reports a move that did not begin: where the board is, as far as is known, and the level of its server.
+pub(super) fn hindered(
+    board: BoardId,
+    placement: &Placement,
+    level: Option<Level>,
+    hindrance: Hindrance,
+) -> MoveReport {
+    let unmoved = unmoved(board, hindrance.slug());
     MoveReport {
-        server: owner,
+        server: placement.owner().map(|owner| owner.server.clone()),
+        generation: placement.generation,
+        level: level.unwrap_or(unmoved.level),
         retry_after_ms: hindrance.retry_after().map(milliseconds),
-        ..unmoved(board, hindrance.slug())
+        ..unmoved
     }
 }
 

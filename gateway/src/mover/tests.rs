@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use handover_protocol::admin::Level;
 use handover_protocol::machine::moving::Event;
 use handover_protocol::{Generation, Owner, Placement};
 
@@ -20,8 +21,10 @@ struct Yard {
 fn yard() -> Yard {
     let server = |number: u8| {
         format!(
-            "[[servers]]\nname = \"board-{number}\"\nurl = \"http://127.0.0.1:{}\"\nrelease = \"r1\"\n",
-            3 + u16::from(number)
+            "[[servers]]\nname = \"board-{number}\"\nurl = \"http://127.0.0.1:{}\"\nrelease = \"r1\"\n\
+             control_url = \"http://127.0.0.1:{}\"\n",
+            3 + u16::from(number),
+            6 + u16::from(number)
         )
     };
     let text = format!(
@@ -60,7 +63,7 @@ fn owner(server: &str) -> Owner {
     }
 }
 
-async fn order(yard: &Yard, board: &str, from: Option<&str>, target: &str) -> (String, Option<String>) {
+async fn order(yard: &Yard, board: &str, from: Option<&str>, target: &str) -> MoveReport {
     let order = MoveOrder {
         board: board.parse().unwrap(),
         from: from.map(|server| server.parse().unwrap()),
@@ -69,8 +72,7 @@ async fn order(yard: &Yard, board: &str, from: Option<&str>, target: &str) -> (S
         cancel: CancellationToken::new(),
         prepared: None,
     };
-    let report = yard.mover.move_board(order).await;
-    (report.result, report.server.map(|server| server.to_string()))
+    yard.mover.move_board(order).await
 }
 
 #[tokio::test]
@@ -79,8 +81,13 @@ async fn a_board_is_moved_off_the_source_that_the_order_names_and_off_no_other()
     let board = yard.boards.get(&"b".parse().unwrap()).unwrap();
     let before = board.placement();
     let check = async |board: &str, from: Option<&str>, target: &str, expected: (&str, Option<&str>)| {
-        let (result, server) = order(&yard, board, from, target).await;
-        assert_eq!((result.as_str(), server.as_deref()), expected, "{from:?} {target}");
+        let report = order(&yard, board, from, target).await;
+        let server = report.server.as_ref().map(ServerName::as_str);
+        assert_eq!((report.result.as_str(), server), expected, "{from:?} {target}");
+        let known = server.map_or((Generation::NONE, Level::Opaque), |_| {
+            (before.generation, Level::Contract)
+        });
+        assert_eq!((report.generation, report.level), known, "{from:?} {target}");
     };
     check("b", Some("board-1"), "board-3", ("not_at_source", Some("board-2"))).await;
     check("b", Some("board-1"), "board-2", ("not_at_source", Some("board-2"))).await;
