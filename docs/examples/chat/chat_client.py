@@ -25,12 +25,15 @@ async def main():
             try:
                 async for message in socket:
                     said = json.loads(message)
+                    if said.get("type") == "reconnect":  # the gateway's `command`: stop sending, close, come back
+                        saying.cancel()
+                        continue
                     what = f"{len(said['history'])} lines so far" if "history" in said else said["line"]
                     print(f"port {port} <- {said['server']}: {what}", flush=True)
             except ConnectionClosed:
                 pass
             print(f"port {port} closed: {socket.close_code} {socket.close_reason}", flush=True)
-            if socket.close_code == 1000:
+            if socket.close_code == 1000 and not saying.cancelled():
                 return
             saying.cancel()
 
