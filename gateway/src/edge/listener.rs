@@ -148,7 +148,7 @@ fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
 
 /// An address cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}")]
+#[error("listen.traffic = \"{address}\" cannot be bound")]
 pub struct BindError {
     /// The address.
     address: SocketAddr,
@@ -168,3 +168,22 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 
 /// Connections are taken again within a second after descriptors are free.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_is_taken_is_named_with_its_key_and_its_cause_is_told_once() {
+        let first = Listeners::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let taken = first.addresses().unwrap()[0];
+        let error = Listeners::bind(&[taken]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("listen.traffic = \"{taken}\" cannot be bound")
+        );
+        assert!(error.source().unwrap().to_string().contains("in use"));
+    }
+}
