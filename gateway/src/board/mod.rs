@@ -48,7 +48,7 @@ struct Inner {
     emptied_at: Instant,
     /// When the placement last changed.
     settled_at: Instant,
-    /// The route that somebody came by last.
+    /// The route that a session came by last; a plain request's where none has.
     route: Option<Arc<Route>>,
     is_gone: bool,
     /// When one of the board's users was last told to reconnect.
@@ -240,7 +240,7 @@ impl Board {
         view_of(&self.id, &inner.placement, inner.sessions.len() as u64)
     }
 
-    /// Returns the route that somebody came by last.
+    /// Returns the route that a session came by last, or a plain request where none has.
     pub fn route(&self) -> Option<Arc<Route>> {
         self.lock().route.clone()
     }

@@ -228,7 +228,10 @@ impl Board {
             (false, Purpose::Session) => Counts::Dial,
             (false, Purpose::Request) => Counts::Request,
         };
-        inner.route = Some(Arc::clone(route));
+        // What a move must heed is how sessions come; a plain request may be another route's.
+        if purpose == Purpose::Session || inner.route.is_none() {
+            inner.route = Some(Arc::clone(route));
+        }
         match counts {
             Counts::Dial => inner.dials += 1,
             Counts::Request => inner.requests += 1,

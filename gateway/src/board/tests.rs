@@ -163,6 +163,31 @@ async fn a_board_remembers_when_its_users_were_told_also_beyond_its_record() {
 }
 
 #[tokio::test]
+async fn a_plain_request_does_not_change_the_route_that_sessions_came_by() {
+    let house = house(Vec::new());
+    house.make(1, Change::Grant(0)).await;
+    house.make(1, Change::Settle).await;
+    let peer = std::net::Ipv4Addr::new(192, 0, 2, 1).into();
+    let enter = async |purpose, name| {
+        let route = Arc::new(Route::new(name, house.route.board.clone()));
+        let entrant = Entrant { purpose, peer };
+        drop(
+            house
+                .boards
+                .enter(&route, &id(1), entrant)
+                .await
+                .unwrap_or_else(|error| panic!("{error}")),
+        );
+        let board = house.boards.get(&id(1)).unwrap();
+        board.route().unwrap().name.to_string()
+    };
+    assert_eq!(enter(Purpose::Request, "plain").await, "plain", "nobody else has come");
+    assert_eq!(enter(Purpose::Session, "sockets").await, "sockets");
+    assert_eq!(enter(Purpose::Request, "plain").await, "sockets");
+    assert_eq!(enter(Purpose::Session, "others").await, "others");
+}
+
+#[tokio::test]
 async fn boards_from_before_a_restart_count_as_told() {
     let granted = Placement::UNKNOWN.grant(owner(0), Generation::NONE, "gateway-0".parse().unwrap());
     let house = house(vec![(id(1), granted.unwrap())]);

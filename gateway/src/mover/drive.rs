@@ -25,7 +25,7 @@ pub(super) async fn run(mover: &Arc<Mover>, order: MoveOrder) -> MoveReport {
     let planned = match mover.plan(&order).await {
         Ok(planned) => planned,
         Err(hindrance) => {
-            debug!(?hindrance, "the board cannot be moved");
+            info!(?hindrance, "the board cannot be moved");
             let board = mover.boards.get(&order.board);
             let placement = board.map_or(Placement::UNKNOWN, |board| board.placement());
             let owner = placement.owner().map(|owner| &owner.server);
