@@ -101,7 +101,6 @@ async fn check_down(case: &Case, stage: &Meddled, mut ann: User) {
         let frame = frame_bytes(length);
         source.traffic.dam(Way::Down, frame - later(frame));
         ann.ask_for_recital(length, is_binary, 1).await;
-        source.traffic.dammed(Way::Down, SOON).await;
         let is_open = Arc::new(AtomicBool::new(false));
         let was_open = Arc::new(AtomicBool::new(false));
         let (asked, told) = (Arc::clone(&is_open), Arc::clone(&was_open));
@@ -110,18 +109,20 @@ async fn check_down(case: &Case, stage: &Meddled, mut ann: User) {
             Trick::before(move || async move { told.store(asked.load(Ordering::SeqCst), Ordering::SeqCst) }),
         );
         let answered = source.freezes_answered();
-        let (report, (), heard) = tokio::join!(
-            stage.switch_to(target),
-            async {
+        let moved = async {
+            source.traffic.dammed(Way::Down, SOON).await;
+            let opening = async {
                 eventually("the freeze is answered", SOON, || async {
                     source.freezes_answered() > answered
                 })
                 .await;
                 is_open.store(true, Ordering::SeqCst);
                 source.traffic.open_dam(Way::Down);
-            },
-            recited(&mut ann)
-        );
+            };
+            tokio::join!(stage.switch_to(target), opening).0
+        };
+        // She reads all the while: what passes the dam is more than sockets keep.
+        let (report, heard) = tokio::join!(moved, recited(&mut ann));
         assert_switched(&report, &format!("{case}: {length}"));
         assert!(
             was_open.load(Ordering::SeqCst),
