@@ -20,9 +20,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::buffer::with_buffer;
 use super::heartbeat::Heartbeat;
 use super::ours::{Ours, Place};
+use super::quiet_watch::QuietWatch;
 use super::recorder::Recorder;
 use super::valve::Valve;
-use super::watch::Watch;
 
 /// What ends a direction.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub struct Direction {
     finish: Finish,
     recorder: Option<Box<Recorder>>,
     heartbeat: Option<Box<Heartbeat>>,
-    pub(super) watch: Option<Box<Watch>>,
+    pub(super) quiet_watch: Option<Box<QuietWatch>>,
     /// When the first byte came that found the valve shut.
     first_wait: Option<Instant>,
     bytes: u64,
@@ -77,7 +77,7 @@ impl Direction {
             finish: Finish::No,
             recorder,
             heartbeat: None,
-            watch: None,
+            quiet_watch: None,
             first_wait: None,
             bytes: 0,
         };
@@ -147,13 +147,13 @@ impl Direction {
 
     /// Looks out, from the Pong on that [`Direction::take_pong`] takes, for a message that proves the sender's quiet; with
     /// nothing, looks no more.
-    pub fn watch(&mut self, watch: Option<Box<Watch>>) {
-        self.watch = watch;
+    pub fn watch_for_quiet(&mut self, watch: Option<Box<QuietWatch>>) {
+        self.quiet_watch = watch;
     }
 
     /// Reads whether the sender's last message proves its quiet.
     pub fn proves_quiet(&self) -> bool {
-        self.watch.as_ref().is_some_and(|watch| watch.is_proven())
+        self.quiet_watch.as_ref().is_some_and(|watch| watch.is_proven())
     }
 
     /// Returns when the first byte came that had to wait at a shut valve, and forgets it.
@@ -420,7 +420,7 @@ impl Direction {
         if let Some(recorder) = &mut self.recorder {
             recorder.hear(limits, bytes);
         }
-        if let Some(watch) = &mut self.watch {
+        if let Some(watch) = &mut self.quiet_watch {
             watch.hear(limits, bytes);
         }
         self.seen

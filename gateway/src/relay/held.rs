@@ -52,7 +52,7 @@ impl Direction {
         };
         let behind = self.waiting.split_off(end.at);
         self.waiting.truncate(start);
-        if let Some(watch) = &mut self.watch {
+        if let Some(watch) = &mut self.quiet_watch {
             watch.begin(end.scanner);
             watch.hear(limits, &behind);
         }

@@ -10,13 +10,13 @@ mod heartbeat;
 mod held;
 mod linger;
 mod ours;
+mod quiet_watch;
 mod recorder;
 mod valve;
-mod watch;
 
 pub use buffer::BUFFER_BYTES;
 pub use direction::{Direction, Fault};
 pub use linger::linger;
+pub use quiet_watch::QuietWatch;
 pub use recorder::{Recorded, Recorder, RecorderState};
 pub use valve::Valve;
-pub use watch::Watch;

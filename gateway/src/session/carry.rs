@@ -11,7 +11,7 @@ use super::attach::{Attached, Attachment};
 use super::order::{Answer, HoldKind};
 use super::task::{Base, Task};
 use super::timing::FINISH;
-use crate::relay::{RecorderState, Valve, Watch, linger};
+use crate::relay::{QuietWatch, RecorderState, Valve, linger};
 use crate::telemetry::label::{Crossing, Fallback};
 use crate::upstream::DialIds;
 
@@ -33,7 +33,7 @@ impl Task {
             }
             Command::OpenUp => self.open_up(),
             Command::OpenDown => {
-                self.down.watch(None);
+                self.down.watch_for_quiet(None);
                 self.down.set_valve(Valve::Open);
             }
             Command::DrainDown => {
@@ -45,7 +45,7 @@ impl Task {
                 let mut frame = Vec::new();
                 encode_close(CloseCode::GOING_AWAY, "", Some(mask()), &mut frame);
                 self.up.say(&frame);
-                self.down.watch(None);
+                self.down.watch_for_quiet(None);
                 self.down.set_valve(Valve::BeforeClose);
             }
             Command::ReleaseSource => self.release_source(),
@@ -102,7 +102,7 @@ impl Task {
         if let Some(moving) = &mut self.moving {
             moving.nonce = Some(nonce);
             let pattern = moving.sign.as_ref().map(|sign| sign.pattern().clone());
-            self.down.watch(pattern.map(Watch::new));
+            self.down.watch_for_quiet(pattern.map(QuietWatch::new));
         }
         let mut frame = Vec::new();
         encode_ping(&nonce, Some(mask()), &mut frame);
@@ -113,7 +113,7 @@ impl Task {
     /// Ends the connection to the source aside, after everything it was owed.
     fn release_source(&mut self) {
         let Some(upstream) = self.upstream.take() else { return };
-        self.down.watch(None);
+        self.down.watch_for_quiet(None);
         if self.machine.phase() == Phase::Leaving {
             // Nobody takes what the client still says; only its Close is waited for.
             self.up.set_valve(Valve::Discard);

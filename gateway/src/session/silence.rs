@@ -13,8 +13,8 @@ use tracing::warn;
 
 use super::task::Task;
 
-/// Looks at a session that has crossed.
-pub(super) struct Watch {
+/// Looks whether the target of a session that has crossed keeps silent.
+pub(super) struct Silence {
     look: Pin<Box<Sleep>>,
     looks_left: u8,
     /// What the target had said when the session went on.
@@ -28,7 +28,7 @@ pub(super) struct Watch {
 impl Task {
     /// Begins to watch the target that the session goes on with now.
     pub(super) fn watch_target(&mut self) {
-        self.watch = Some(Watch {
+        self.silence = Some(Silence {
             look: Box::pin(sleep(LOOK_INTERVAL)),
             looks_left: LOOKS_MAX,
             heard: self.down.bytes_arrived(),
@@ -39,24 +39,24 @@ impl Task {
 
     /// Looks where that is due, and ends the watch once it is decided.
     pub(super) fn look_at_target(&mut self, context: &mut Context<'_>) {
-        while let Some(watch) = &mut self.watch
-            && watch.look.as_mut().poll(context).is_ready()
+        while let Some(silence) = &mut self.silence
+            && silence.look.as_mut().poll(context).is_ready()
         {
-            let has_answered = self.down.bytes_arrived() != watch.heard;
-            if has_answered || self.machine.phase() != Phase::Relaying || watch.looks_left == 0 {
-                self.watch = None;
+            let has_answered = self.down.bytes_arrived() != silence.heard;
+            if has_answered || self.machine.phase() != Phase::Relaying || silence.looks_left == 0 {
+                self.silence = None;
                 return;
             }
-            if watch.is_spoken_to {
-                self.watch = None;
+            if silence.is_spoken_to {
+                self.silence = None;
                 self.metrics.silent_targets.inc();
                 warn!(server = %self.server.name(), board = %self.admission.board().id(),
                     "the target says nothing to a session that it took over");
                 return;
             }
-            watch.is_spoken_to = self.up.messages_passed() > watch.passed;
-            watch.looks_left -= 1;
-            watch.look.as_mut().reset(Instant::now() + LOOK_INTERVAL);
+            silence.is_spoken_to = self.up.messages_passed() > silence.passed;
+            silence.looks_left -= 1;
+            silence.look.as_mut().reset(Instant::now() + LOOK_INTERVAL);
         }
     }
 }

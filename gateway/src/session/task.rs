@@ -22,7 +22,7 @@ use super::attach::Attached;
 use super::handle::SessionHandle;
 use super::order::{Answer, HoldKind, Order, Question};
 use super::quiet_sign::QuietSign;
-use super::silence::Watch;
+use super::silence::Silence;
 use super::timing::{FINISH, longest};
 use super::{Seats, Setup};
 use crate::board::Admission;
@@ -71,7 +71,7 @@ pub(super) struct Task {
     pub(super) moving: Option<Box<Moving>>,
     pub(super) timer: Option<Pin<Box<Sleep>>>,
     /// After a switch, until the target has said something.
-    pub(super) watch: Option<Watch>,
+    pub(super) silence: Option<Silence>,
     pub(super) admission: Admission,
     pub(super) awaits_answer: bool,
     pub(super) _seats: Seats,
@@ -197,7 +197,7 @@ impl Task {
             violation: None,
             moving: None,
             timer: None,
-            watch: None,
+            silence: None,
             admission,
             awaits_answer: awaits,
             _seats: seats,
@@ -245,7 +245,7 @@ impl Task {
             return Poll::Ready(Step::Event(event));
         }
         self.report();
-        if self.watch.is_some() {
+        if self.silence.is_some() {
             self.look_at_target(context);
         }
         match self.amount_to(context) {

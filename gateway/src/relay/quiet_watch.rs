@@ -12,14 +12,14 @@ use super::recorder::{Recorded, plain};
 
 /// Listens to a source behind its Pong.
 #[derive(Debug)]
-pub struct Watch {
+pub struct QuietWatch {
     pattern: Regex,
-    place: Place,
+    listening: Listening,
     is_proven: bool,
 }
 
 #[derive(Debug)]
-enum Place {
+enum Listening {
     /// What is said before the Pong may answer less than the source was sent.
     Waiting,
     /// Within a message that had begun before the Pong.
@@ -28,12 +28,12 @@ enum Place {
     Reading(Box<MessageReader>),
 }
 
-impl Watch {
+impl QuietWatch {
     /// Waits for the Pong.
     pub fn new(pattern: Regex) -> Box<Self> {
         Box::new(Self {
             pattern,
-            place: Place::Waiting,
+            listening: Listening::Waiting,
             is_proven: false,
         })
     }
@@ -45,20 +45,20 @@ impl Watch {
 
     /// Begins where the Pong has ended.
     pub(super) fn begin(&mut self, place: Scanner) {
-        self.place = Place::Skipping(place);
+        self.listening = Listening::Skipping(place);
     }
 
     /// Hears the source's next bytes.
     pub(super) fn hear(&mut self, limits: &Limits, mut bytes: &[u8]) {
-        if let Place::Skipping(scanner) = &mut self.place {
+        if let Listening::Skipping(scanner) = &mut self.listening {
             // The relay judges the same bytes; a violation ends the session there.
             let Ok(Some(length)) = scanner.to_message_boundary(limits, bytes) else {
                 return;
             };
             bytes = &bytes[length..];
-            self.place = Place::Reading(Box::new(MessageReader::new(scanner.sender(), MESSAGE_BYTES_MAX)));
+            self.listening = Listening::Reading(Box::new(MessageReader::new(scanner.sender(), MESSAGE_BYTES_MAX)));
         }
-        let Place::Reading(reader) = &mut self.place else {
+        let Listening::Reading(reader) = &mut self.listening else {
             return;
         };
         while let Ok(Some(received)) = reader.next(limits, &mut bytes) {
@@ -98,8 +98,8 @@ mod tests {
         frame
     }
 
-    fn begun() -> Box<Watch> {
-        let mut watch = Watch::new(Regex::new("idle").unwrap());
+    fn begun() -> Box<QuietWatch> {
+        let mut watch = QuietWatch::new(Regex::new("idle").unwrap());
         watch.begin(Scanner::new(Sender::Server));
         watch
     }
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn only_the_last_message_behind_the_pong_counts() {
         let limits = Limits::default();
-        let mut watch = Watch::new(Regex::new("idle").unwrap());
+        let mut watch = QuietWatch::new(Regex::new("idle").unwrap());
         watch.hear(&limits, &text("idle"));
         assert!(!watch.is_proven(), "it came before the Pong");
         watch.begin(Scanner::new(Sender::Server));
@@ -135,7 +135,7 @@ mod tests {
         let limits = Limits::default();
         let mut place = Scanner::new(Sender::Server);
         place.scan(&limits, b"\x01\x02id").unwrap();
-        let mut watch = Watch::new(Regex::new("idle|le").unwrap());
+        let mut watch = QuietWatch::new(Regex::new("idle|le").unwrap());
         watch.begin(place);
         watch.hear(&limits, b"\x80\x02le");
         assert!(!watch.is_proven());
