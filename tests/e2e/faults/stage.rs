@@ -20,7 +20,7 @@ pub(super) struct Stage {
     pub(super) gateway: Gateway,
     pub(super) crowd: Crowd,
     pub(super) clock: Clock,
-    /// Connected to the source itself, so that it has something to write when it wakes.
+    /// Connected to a source that stands still, so that it has something to write when it wakes.
     pub(super) straggler: Option<User>,
 }
 
@@ -78,10 +78,6 @@ impl Stage {
         });
         let crowd = Crowd::gather(plans.collect(), clock, SOON).await;
         let crowd = crowd.unwrap_or_else(|error| panic!("{case}: {error}"));
-        let straggler = match case.has_late_writes() {
-            true => Some(join_directly(&source.server, "straggler").await),
-            false => None,
-        };
         crowd.draw();
         let stage = Self {
             database,
@@ -90,7 +86,7 @@ impl Stage {
             gateway,
             crowd,
             clock,
-            straggler,
+            straggler: None,
         };
         stage.drawn(10, &format!("{case}: users draw")).await;
         stage
@@ -104,6 +100,12 @@ impl Stage {
             progress.acked.load(Ordering::Relaxed) >= before + more
         })
         .await;
+    }
+
+    /// Has somebody connect to the source itself. Only a move that has begun allows that: its plan would count one session
+    /// more at the source than the gateway carries.
+    pub(super) async fn add_straggler(&mut self) {
+        self.straggler = Some(join_directly(&self.source.server, "straggler").await);
     }
 
     /// Waits until the board is settled on a side, and returns what the gateway says of it.

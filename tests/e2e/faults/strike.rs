@@ -62,7 +62,7 @@ async fn strike_process(stage: &mut Stage, case: Case, blow: Blow, point: Point)
                 stage.steps("prepare").await > before
             })
             .await;
-            hit(stage, blow).await;
+            hit(stage, case, blow).await;
             // Its message will not end, and the hold goes on without it.
             drop(half);
             moving
@@ -85,7 +85,7 @@ async fn strike_process(stage: &mut Stage, case: Case, blow: Blow, point: Point)
                 stage.steps("freeze").await > before
             })
             .await;
-            hit(stage, blow).await;
+            hit(stage, case, blow).await;
             stage.source.traffic.open_dam(Way::Down);
             moving
         }
@@ -102,7 +102,7 @@ async fn strike_process(stage: &mut Stage, case: Case, blow: Blow, point: Point)
             let gate = stop_at(stage, point);
             let moving = order(stage, case);
             let open = gate.reached(case).await;
-            hit(stage, blow).await;
+            hit(stage, case, blow).await;
             // The call may have gone with its caller.
             let _ = open.send(());
             moving
@@ -110,12 +110,15 @@ async fn strike_process(stage: &mut Stage, case: Case, blow: Blow, point: Point)
     }
 }
 
-async fn hit(stage: &mut Stage, blow: Blow) {
+async fn hit(stage: &mut Stage, case: Case, blow: Blow) {
     match blow {
         Blow::SourceKilled => stage.source.server.process().kill(),
         Blow::TargetKilled => stage.target.server.process().kill(),
         Blow::GatewayKilled => stage.gateway.process().kill(),
         Blow::SourceStopped => {
+            if case.has_late_writes() {
+                stage.add_straggler().await;
+            }
             stage.source.server.process().stop();
             if let Some(straggler) = &mut stage.straggler {
                 straggler.draw().await;
