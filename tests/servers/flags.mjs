@@ -22,7 +22,8 @@ export const { values: options } = parseArgs({
     "one-at-a-time": { type: "boolean", default: false },
     // "everyone" or "author": who is told {"type":"idle"} once nothing of the board waits any more.
     idle: { type: "string" },
-    // Pings are answered so many milliseconds late, and of several only the latest (RFC 6455 section 5.5.3).
+    // Pings are answered so many milliseconds late, and of several only the latest (RFC 6455 section 5.5.3); who pinged is
+    // told {"type":"answering","ping":…} before the Pong, which somebody else can give as well.
     "pong-after": { type: "string" },
   },
 });

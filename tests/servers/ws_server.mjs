@@ -64,7 +64,10 @@ function talk(socket, session) {
     let answering;
     socket.on("ping", (data) => {
       clearTimeout(answering);
-      answering = setTimeout(() => socket.pong(data), Number(pongAfter));
+      answering = setTimeout(() => {
+        session.send({ type: "answering", ping: data.toString("latin1") });
+        socket.pong(data);
+      }, Number(pongAfter));
     });
   }
   socket.on("close", () => queue(() => detach(session)));

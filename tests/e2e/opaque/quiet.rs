@@ -76,8 +76,22 @@ async fn a_ping_of_ours_waits_until_the_clients_is_answered() {
     ann.saved(seq).await;
     let report = move_to_target(&stage.gateway, DrainMode::Transparent).await;
     assert_eq!((report.switched, report.unconfirmed.len()), (1, 0), "{report:?}");
+    // A Pong could be the gateway's, in the place of a source that heard another Ping too soon; this could not.
+    assert_eq!(ann.hear(PATIENCE).await, Heard::Text(answering("hers")));
     assert_eq!(ann.hear(PATIENCE).await, Heard::Pong("hers".into()));
+    let last = ann.hear(PATIENCE).await;
+    assert!(
+        matches!(&last, Heard::Text(text) if text.starts_with(ANSWERING)),
+        "ours: {last:?}"
+    );
 }
+
+/// What the source says before it answers a Ping.
+fn answering(ping: &str) -> String {
+    format!("{ANSWERING}{ping}\"}}")
+}
+
+const ANSWERING: &str = "{\"type\":\"answering\",\"ping\":\"";
 
 const IDLE: &str = "'\"type\":\"idle\"'";
 
