@@ -229,30 +229,40 @@ async fn a_board_counts_once_under_its_owner_at_every_step_of_its_move() {
 }
 
 #[tokio::test]
-async fn a_target_that_says_nothing_to_a_session_that_it_took_over_is_an_alarm() {
+async fn a_target_that_says_nothing_to_a_session_that_used_to_be_answered_is_an_alarm() {
     let stage = Stage::start(&Route::whiteboard()).await;
     let mut ann = stage.join("ann").await;
     let mut bob = User::join(stage.gateway.traffic(), "c", "bob").await;
-    assert_eq!(stage.move_board(DrainMode::Transparent).await, "moved");
-    let to = "board-2".parse().expect("a good name");
-    let mode = DrainMode::Transparent;
-    let moved = stage.gateway.admin().move_board("c", &MoveRequest { to, mode }).await;
-    assert!(moved.expect("the gateway answers").is_moved());
+    let mut eve = User::join(stage.gateway.traffic(), "d", "eve").await;
+    for _ in 0..4 {
+        draws(&mut ann).await;
+        draws(&mut bob).await;
+    }
+    // The first to cross is the first to be looked at.
+    for board in ["d", "c", "b"] {
+        let to = "board-2".parse().expect("a good name");
+        let mode = DrainMode::Transparent;
+        let moved = stage.gateway.admin().move_board(board, &MoveRequest { to, mode }).await;
+        assert!(moved.expect("the gateway answers").is_moved(), "{board}");
+    }
     draws(&mut bob).await;
     stage.target.process().stop();
+    eve.draw().await;
     let seq = ann.draw().await;
     bob.draw().await;
-    eventually("the alarm", SOON, || async {
-        stage.metric("handover_silent_targets_total", &[]).await > 0.0
-    })
-    .await;
+    let alarms_of = |board: &str| {
+        let log = stage.gateway.process().errors();
+        let board = format!("\"board\":\"{board}\"");
+        let is_alarm = |line: &&str| line.contains("the target says nothing") && line.contains(&board);
+        log.lines().filter(is_alarm).count()
+    };
+    // Hers is due last.
+    eventually("ann's alarm", SOON, || async { alarms_of("b") == 1 }).await;
+    assert_eq!(alarms_of("c"), 0, "bob was answered before");
+    assert_eq!(alarms_of("d"), 0, "eve had been told only a greeting");
+    assert_eq!(stage.metric("handover_silent_targets_total", &[]).await, 1.0);
     stage.target.process().resume();
     ann.saved(seq).await;
-    assert_eq!(
-        stage.metric("handover_silent_targets_total", &[]).await,
-        1.0,
-        "bob was answered before"
-    );
 }
 
 /// Far more than it takes.
