@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use handover_protocol::admin::{DrainMode, DrainRequest, DrainState, MoveRequest};
 use handover_tests::{
-    BoardServer, Call, ControlMeddler, Database, Gateway, Heard, Program, Route, Trick, User, eventually,
-    eventually_some,
+    BoardServer, Call, ControlMeddler, Database, Gateway, Heard, Program, Route, TrafficMeddler, Trick, User,
+    eventually, eventually_some,
 };
 use http::StatusCode;
 use serde_json::json;
@@ -18,6 +18,7 @@ struct Stage {
     source: BoardServer,
     target: BoardServer,
     before_source: ControlMeddler,
+    on_the_way: TrafficMeddler,
     before_target: ControlMeddler,
     _database: Database,
 }
@@ -29,8 +30,9 @@ impl Stage {
         let (source, target) = tokio::join!(server("board-1", "r1"), server("board-2", "r2"));
         let meddle = async |server: &BoardServer| ControlMeddler::before(server.control().expect("it has one")).await;
         let (before_source, before_target) = (meddle(&source).await, meddle(&target).await);
+        let on_the_way = TrafficMeddler::before(source.traffic()).await;
         let gateway = Gateway::builder("r1")
-            .server_behind(&source, source.traffic(), Some(before_source.address()))
+            .server_behind(&source, on_the_way.address(), Some(before_source.address()))
             .server_behind(&target, target.traffic(), Some(before_target.address()))
             .route(route)
             .toml("\n[limits]\nboards_interval = \"2s\"\n")
@@ -46,6 +48,7 @@ impl Stage {
             source,
             target,
             before_source,
+            on_the_way,
             before_target,
             _database: database,
         }
@@ -148,6 +151,28 @@ async fn a_second_drain_right_behind_the_first_waits_until_users_may_be_told_aga
     assert_eq!((status.state, status.boards.moved), (DrainState::Done, 1), "{status:?}");
     assert_eq!((status.boards.failed, status.failures.len()), (0, 0), "{status:?}");
     assert_eq!(stage.owner().await, "board-1");
+    ann.continue_after(1);
+    draws(&mut ann).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_broke_by_itself_puts_no_move_off() {
+    let stage = Stage::start(&reconnecting().with("bounce_limit", "\"1h\"")).await;
+    let mut ann = stage.join("ann").await;
+    draws(&mut ann).await;
+    stage.on_the_way.cut_all();
+    assert_eq!(ann.closed(SOON).await, Some(1012));
+    let mut ann = stage.join("ann").await;
+    assert_eq!(stage.move_board(DrainMode::Auto).await, "moved");
+    assert_eq!(ann.closed(SOON).await, Some(1012));
+    assert_eq!(stage.metric("handover_bounced_sessions_total", &[]).await, 0.0);
+
+    // What a move has told its users counts.
+    let mut ann = stage.join("ann").await;
+    let to = "board-1".parse().expect("a good name");
+    let mode = DrainMode::Auto;
+    let back = stage.gateway.admin().move_board("b", &MoveRequest { to, mode }).await;
+    assert_eq!(back.expect("the gateway answers").result, "bounce_limit");
     ann.continue_after(1);
     draws(&mut ann).await;
 }

@@ -51,7 +51,7 @@ struct Inner {
     /// The route that a session came by last; a plain request's where none has.
     route: Option<Arc<Route>>,
     is_gone: bool,
-    /// When one of the board's users was last told to reconnect.
+    /// When a move last told one of the board's users to reconnect.
     told_at: Option<Instant>,
     /// Sessions that ended lately, the oldest first.
     ended: VecDeque<Ended>,

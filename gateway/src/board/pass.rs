@@ -60,7 +60,7 @@ pub struct Admission {
     server: Arc<Server>,
     generation: Generation,
     since: Instant,
-    /// When users of the board had last been told to reconnect as this one came, who may be one of them.
+    /// When a move had last told users of the board to reconnect as this one came, who may be one of them.
     told_before: Option<Instant>,
 }
 
@@ -168,10 +168,8 @@ impl Admission {
         self.generation
     }
 
-    /// Notes that the session's user is told to reconnect. Returns, once, when users of the board had been told before
-    /// this one came.
-    pub fn note_told(&mut self) -> Option<Instant> {
-        self.board.note_told();
+    /// Returns, once, when a move had told users of the board to reconnect before this one came.
+    pub fn take_told_before(&mut self) -> Option<Instant> {
         self.told_before.take()
     }
 }

@@ -1,5 +1,8 @@
-//! When a board's users were last told to reconnect: a user who was told comes back as another session, so it is the
+//! When a move last told a board's users to reconnect: a user who was told comes back as another session, so it is the
 //! board that remembers.
+//!
+//! Only tellings by a move count, and whatever else has a board change hands. A session whose own connection broke is
+//! told too; on a board with many users there is one of those at any time, and moves would wait for ever.
 //!
 //! A board that nobody is on may lose its record before its users are back; then the memory is kept here.
 
@@ -12,12 +15,12 @@ use handover_protocol::BoardId;
 use super::Board;
 
 impl Board {
-    /// Notes that one of the board's users is told to reconnect.
-    pub(super) fn note_told(&self) {
+    /// Notes that a move tells one of the board's users to reconnect.
+    pub fn note_told(&self) {
         self.lock().told_at = Some(Instant::now());
     }
 
-    /// Returns for how long nobody on the board may be told to reconnect, where that may be once within `limit`;
+    /// Returns for how long no move may tell anybody on the board to reconnect, where that may be once within `limit`;
     /// nothing where they may be now.
     pub fn bounce_left(&self, limit: Duration) -> Option<Duration> {
         let told_at = self.lock().told_at?;

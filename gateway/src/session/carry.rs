@@ -16,14 +16,14 @@ use crate::telemetry::label::{Crossing, Fallback};
 use crate::upstream::DialIds;
 
 impl Task {
-    pub(super) fn carry_out(&mut self, command: Command) {
+    pub(super) fn carry_out(&mut self, command: Command, teller: Teller) {
         match command {
             Command::SendCommand => {
                 if let Some(text) = self.moving.as_mut().and_then(|moving| moving.text.take()) {
                     let mut frame = Vec::new();
                     encode_text(&text, None, &mut frame);
                     self.down.say_between_messages(&frame);
-                    self.note_told();
+                    self.note_told(teller);
                 }
                 self.up.set_valve(Valve::BeforeClose);
             }
@@ -50,7 +50,7 @@ impl Task {
             }
             Command::ReleaseSource => self.release_source(),
             Command::Dial => self.attach(),
-            Command::SendClose => self.send_close(),
+            Command::SendClose => self.send_close(teller),
             Command::EndClient => self.end_client(),
             Command::ShutUpstream => {
                 if self.up.is_over() || self.up.has_seen_close() {
@@ -88,8 +88,13 @@ impl Task {
 
     /// Notes that the client is told to reconnect, and counts it where that may be twice within the route's limit: moves
     /// are put off for that, but a connection that breaks or a session that cannot cross is nobody's choice.
-    fn note_told(&mut self) {
-        let told_before = self.admission.note_told();
+    fn note_told(&mut self, teller: Teller) {
+        let told_before = self.admission.take_told_before();
+        match teller {
+            Teller::Move => self.admission.board().note_told(),
+            // One user's broken connection must not put off the move of all the others.
+            Teller::Break => {}
+        }
         if told_before.is_some_and(|told_at| told_at.elapsed() < self.route.bounce_limit) {
             self.metrics.bounced_sessions.inc();
         }
@@ -124,7 +129,7 @@ impl Task {
             .spawn(linger(upstream, FINISH));
     }
 
-    fn send_close(&mut self) {
+    fn send_close(&mut self, teller: Teller) {
         self.up.set_valve(if self.upstream.is_some() {
             Valve::Open
         } else {
@@ -142,7 +147,7 @@ impl Task {
             None => {
                 let code = CloseCode::new(self.route.close_code);
                 encode_close(code, &self.route.close_reason, None, &mut frame);
-                self.note_told();
+                self.note_told(teller);
             }
         }
         if let Some(moving) = &self.moving
@@ -272,6 +277,25 @@ impl Task {
                 passed,
                 fallback,
             });
+        }
+    }
+}
+
+/// Why a client is told to reconnect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Teller {
+    /// Its board moves, or changes hands in another way.
+    Move,
+    /// Its own upstream ended while it only relayed.
+    Break,
+}
+
+impl Teller {
+    /// Reads out of what happened in which phase who would tell the client.
+    pub(super) fn of(phase: Phase, event: Event) -> Self {
+        match (phase, event) {
+            (Phase::Relaying, Event::SourceEof) => Self::Break,
+            (_, _) => Self::Move,
         }
     }
 }

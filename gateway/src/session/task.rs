@@ -19,6 +19,7 @@ use tokio::time::Sleep;
 use tracing::{Instrument, debug_span, error};
 
 use super::attach::Attached;
+use super::carry::Teller;
 use super::handle::SessionHandle;
 use super::order::{Answer, HoldKind, Order, Question};
 use super::quiet_sign::QuietSign;
@@ -333,8 +334,9 @@ impl Task {
             }
             Outcome::Commands(commands) => {
                 self.note_fallback(before, event);
+                let teller = Teller::of(before, event);
                 for command in commands {
-                    self.carry_out(command);
+                    self.carry_out(command, teller);
                 }
             }
         }
