@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 
 use super::barrier::Barrier;
 use super::calls;
+use super::hindrance::Hindrance;
 use super::plan::Planned;
 use super::report::{self, Times};
 use super::{MoveOrder, Mover, takeover};
@@ -22,7 +23,9 @@ use crate::telemetry::label::MoveStep;
 
 /// Runs a move to its end.
 pub(super) async fn run(mover: &Arc<Mover>, order: MoveOrder) -> MoveReport {
-    let planned = match mover.plan(&order).await {
+    // Nothing has begun before the plan stands: it may be dropped wherever it waits.
+    let plan = order.cancel.run_until_cancelled(mover.plan(&order)).await;
+    let planned = match plan.unwrap_or(Err(Hindrance::Aborted)) {
         Ok(planned) => planned,
         Err(hindrance) => {
             info!(?hindrance, "the board cannot be moved");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use handover_protocol::admin::MoveReport;
+use handover_protocol::machine::moving::Reason;
 
 /// Why a move does not begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub(super) enum Hindrance {
     },
     /// Gateway and source disagree about who is on the board.
     CountsDrift,
+    /// The operator or the drain asked for it before the move began.
+    Aborted,
 }
 
 impl Hindrance {
@@ -46,6 +49,7 @@ impl Hindrance {
             Self::Stay => MoveReport::STAY,
             Self::BounceLimit { .. } => MoveReport::BOUNCE_LIMIT,
             Self::CountsDrift => "counts_drift",
+            Self::Aborted => Reason::Aborted.slug(),
         }
     }
 
@@ -61,7 +65,8 @@ impl Hindrance {
             | Self::AlreadyThere
             | Self::TargetNotReady
             | Self::Stay
-            | Self::CountsDrift => None,
+            | Self::CountsDrift
+            | Self::Aborted => None,
         }
     }
 }

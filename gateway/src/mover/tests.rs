@@ -102,6 +102,26 @@ async fn a_board_is_moved_off_the_source_that_the_order_names_and_off_no_other()
 }
 
 #[tokio::test]
+async fn a_move_that_is_cancelled_before_it_has_a_plan_does_not_begin() {
+    let yard = yard();
+    let board = yard.boards.get(&"b".parse().unwrap()).unwrap();
+    let before = board.placement();
+    let order = MoveOrder {
+        board: board.id().clone(),
+        from: None,
+        target: "board-3".parse().unwrap(),
+        mode: DrainMode::Auto,
+        cancel: CancellationToken::new(),
+        prepared: None,
+    };
+    order.cancel.cancel();
+    let report = yard.mover.move_board(order).await;
+    assert_eq!(report.result, "aborted");
+    assert_eq!(report.server, Some("board-2".parse().unwrap()));
+    assert_eq!(board.placement(), before);
+}
+
+#[tokio::test]
 async fn a_board_that_changed_hands_behind_the_plan_is_not_claimed() {
     let yard = yard();
     let board = yard.boards.get(&"b".parse().unwrap()).unwrap();

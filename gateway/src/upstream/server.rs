@@ -25,8 +25,8 @@ pub struct Server {
     /// Where the server's own requests come from; loopback addresses are not among them.
     addresses: ArcSwap<Vec<IpAddr>>,
     metrics: ServerMetrics,
-    /// Held while the list of boards is read for whoever finds the known one too old.
-    reading: tokio::sync::Mutex<()>,
+    /// Held while the list of boards is read for whoever finds the known one too old; how it failed last, if it did.
+    reading: tokio::sync::Mutex<Option<FailedReading>>,
 }
 
 /// What was last heard of a server.
@@ -61,6 +61,13 @@ pub struct HeardListing {
     places: HashMap<BoardId, usize>,
 }
 
+/// An attempt to read the list of boards that failed.
+#[derive(Debug)]
+struct FailedReading {
+    asked_at: Instant,
+    error: Arc<ControlError>,
+}
+
 impl HeardListing {
     fn new(listing: BoardListing, asked_at: Instant) -> Self {
         let boards = listing.boards.iter().map(|report| report.board.clone());
@@ -91,7 +98,7 @@ impl Server {
             status: watch::Sender::new(ServerStatus::default()),
             addresses: ArcSwap::from_pointee(foreign(addresses)),
             metrics: metrics.server(&config.name, &config.release),
-            reading: tokio::sync::Mutex::new(()),
+            reading: tokio::sync::Mutex::default(),
             config,
         }
     }
@@ -199,16 +206,34 @@ impl Server {
         Ok(Some(heard))
     }
 
-    /// Returns a list that was asked for after `since`: who wants one while it is read waits for the same.
+    /// Returns a list that was asked for after `since`: who wants one while it is read waits for the same, also where that
+    /// fails, so that nobody waits for more than two readings.
+    ///
+    /// Cancel-safe: who waits next reads in its place.
     ///
     /// # Errors
     /// As [`Server::read_boards`].
-    pub async fn read_boards_since(&self, since: Instant) -> Result<Option<Arc<HeardListing>>, ControlError> {
-        let _reading = self.reading.lock().await;
-        match self.status().listing {
-            Some(known) if known.asked_at >= since => Ok(Some(known)),
-            Some(_) | None => self.read_boards().await,
+    pub async fn read_boards_since(&self, since: Instant) -> Result<Option<Arc<HeardListing>>, Arc<ControlError>> {
+        let mut failed = self.reading.lock().await;
+        if let Some(known) = self.status().listing
+            && known.asked_at >= since
+        {
+            return Ok(Some(known));
         }
+        if let Some(failed) = failed.as_ref()
+            && failed.asked_at >= since
+        {
+            return Err(Arc::clone(&failed.error));
+        }
+        let asked_at = Instant::now();
+        self.read_boards().await.map_err(|error| {
+            let error = Arc::new(error);
+            *failed = Some(FailedReading {
+                asked_at,
+                error: Arc::clone(&error),
+            });
+            error
+        })
     }
 
     /// Publishes what was heard.

@@ -98,6 +98,24 @@ async fn readiness_and_boards_are_heard_and_kept_up_to_date() {
 }
 
 #[tokio::test]
+async fn who_waits_for_a_list_that_cannot_be_read_shares_the_failure() {
+    let contract = ContractServer::start().await;
+    contract.tell(|story| story.mood = Mood::Says(StatusCode::OK, "text/html", "<p>hello".to_owned()));
+    let metrics = Arc::new(Metrics::new(&MetricsConfig::default()).unwrap());
+    let servers = Servers::new(&[contract.config()], &Limits::default(), &metrics);
+    let server = &servers.all()[0];
+    let since = std::time::Instant::now();
+    let read = || server.read_boards_since(since);
+    let results = tokio::join!(read(), read(), read(), read());
+    assert!(results.0.is_err() && results.1.is_err() && results.2.is_err() && results.3.is_err());
+    assert_eq!(contract.calls().len(), 1);
+
+    contract.tell(|story| story.mood = Mood::Fine);
+    let heard = server.read_boards_since(std::time::Instant::now()).await;
+    assert!(heard.unwrap().is_some(), "a later one is read anew");
+}
+
+#[tokio::test]
 async fn a_restarted_server_owns_nothing_of_before() {
     let contract = ContractServer::start().await;
     contract.tell(|story| story.boards = vec!["a".to_owned()]);
