@@ -67,6 +67,7 @@ struct Ended {
     since: Instant,
     passed: u64,
     generation: Generation,
+    parted_at: Instant,
     at: Instant,
 }
 

@@ -188,6 +188,7 @@ impl Drop for Admission {
             since: self.since,
             passed: self.handle.passed(),
             generation: self.handle.generation(),
+            parted_at: self.handle.parted_at().unwrap_or(now),
             at: now,
         };
         inner.ended.push_back(ended);

@@ -216,6 +216,7 @@ async fn a_server_can_have_counted_whoever_was_there_while_it_was_asked() {
                 since: at(*since),
                 passed: 0,
                 generation: Generation::NONE,
+                parted_at: at(*until),
                 at: at(*until),
             });
             inner.ended = ended.collect();
@@ -230,4 +231,13 @@ async fn a_server_can_have_counted_whoever_was_there_while_it_was_asked() {
     check(&[10], &[(10, 99)], 1..=2);
     check(&[10], &[(10, 120)], 2..=2);
     check(&[], &[(99, 105)], 0..=1);
+    check(&[10, 20], &[(10, 120)], 3..=3);
+    {
+        let inner = board.lock();
+        inner.sessions.values().next().unwrap().handle.note_parting();
+    }
+    // `start` was now: long before the list, and still here.
+    assert_eq!(board.attendance(at(100), at(101)), 2..=3);
+    board.lock().ended[0].parted_at = at(50);
+    assert_eq!(board.attendance(at(100), at(101)), 1..=3);
 }

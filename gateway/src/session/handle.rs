@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
@@ -27,6 +27,7 @@ pub struct SessionHandle {
     may_cross: AtomicBool,
     heard_source_ms: AtomicU64,
     source_is_done: AtomicBool,
+    parted_at: OnceLock<Instant>,
 }
 
 impl SessionHandle {
@@ -43,6 +44,7 @@ impl SessionHandle {
             may_cross: AtomicBool::new(false),
             heard_source_ms: AtomicU64::new(0),
             source_is_done: AtomicBool::new(false),
+            parted_at: OnceLock::new(),
         })
     }
 
@@ -101,6 +103,16 @@ impl SessionHandle {
         self.source_is_done.load(Ordering::Acquire)
     }
 
+    /// Returns when the session was first seen to end: by a Close or the end of a stream, whichever way. From about then
+    /// its server may count it no more.
+    pub fn parted_at(&self) -> Option<Instant> {
+        self.parted_at.get().copied()
+    }
+
+    pub(crate) fn note_parting(&self) {
+        self.parted_at.get_or_init(Instant::now);
+    }
+
     pub(super) fn take_order(&self) -> Option<Order> {
         if !self.has_mail.load(Ordering::Acquire) {
             return None;
@@ -146,6 +158,6 @@ impl SessionHandle {
 
 /// Milliseconds since the gateway's first look at this clock; monotonic, never zero.
 pub fn clock_ms() -> u64 {
-    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    static START: OnceLock<Instant> = OnceLock::new();
     u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX) + 1
 }

@@ -16,7 +16,10 @@ impl Task {
     /// Says what the bytes that moved amount to in this phase.
     pub(super) fn amount_to(&mut self, context: &mut Context<'_>) -> Option<Event> {
         match self.machine.phase() {
-            Phase::Relaying => self.ends(),
+            Phase::Relaying => {
+                self.note_parting();
+                self.ends()
+            }
             Phase::Telling if self.up.has_seen_close() => Some(Event::ClientClose),
             Phase::Telling => self.ends(),
             Phase::Stopping if self.up.is_at_boundary() => Some(Event::Boundary),
@@ -57,6 +60,13 @@ impl Task {
             Phase::Leaving => self.ends(),
             Phase::Finishing if self.upstream.is_none() || self.down.is_over() => Some(Event::SourceEof),
             Phase::Finishing | Phase::Ended => None,
+        }
+    }
+
+    /// Notes a Close that went by: who said or got it is about to leave, though the other may never answer.
+    fn note_parting(&self) {
+        if self.up.has_seen_close() || self.down.has_seen_close() {
+            self.handle.note_parting();
         }
     }
 

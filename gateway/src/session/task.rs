@@ -341,6 +341,9 @@ impl Task {
             }
         }
         if before != after {
+            if matches!(after, Phase::Leaving | Phase::Finishing | Phase::Ended) {
+                self.handle.note_parting();
+            }
             self.set_timer();
         }
     }
