@@ -8,9 +8,9 @@ use super::Board;
 impl Board {
     /// Returns how many sessions the owner can have counted at one moment between `asked_at` and `heard_at`.
     ///
-    /// At least those that were there all the time and showed no sign of leaving, and at most those that were there at any time: a server counts a
-    /// session before its admission here, and may count it for a while after its end. Who left more than
-    /// [`super::ENDED_KEPT`] ago is forgotten.
+    /// At least those that were there all the time and showed no sign of leaving, and at most those that were there at any
+    /// time: a server counts a session before its admission here, and may count it for a while after its end. Who left
+    /// more than [`super::ENDED_KEPT`] ago is forgotten.
     pub fn attendance(&self, asked_at: Instant, heard_at: Instant) -> RangeInclusive<u64> {
         let inner = self.lock();
         let here = inner.sessions.values();
