@@ -27,6 +27,7 @@ pub use place::{Newcomers, PlaceError, Placer};
 pub use table::{Boards, EntryError};
 
 use self::holdings::Holdings;
+use self::told::Telling;
 use crate::config::Route;
 use crate::session::SessionHandle;
 
@@ -52,7 +53,7 @@ struct Inner {
     route: Option<Arc<Route>>,
     is_gone: bool,
     /// When a move last told one of the board's users to reconnect.
-    told_at: Option<Instant>,
+    told: Option<Telling>,
     /// Sessions that ended lately, the oldest first.
     ended: VecDeque<Ended>,
 }
@@ -103,7 +104,7 @@ impl Board {
     fn new(
         id: BoardId,
         placement: Placement,
-        told_at: Option<Instant>,
+        told: Option<Telling>,
         holdings: Arc<Holdings>,
         sessions_tracker: TaskTracker,
     ) -> Arc<Self> {
@@ -117,7 +118,7 @@ impl Board {
             settled_at: Instant::now(),
             route: None,
             is_gone: false,
-            told_at,
+            told,
             ended: VecDeque::new(),
         };
         let gate = watch::Sender::new(Gate {

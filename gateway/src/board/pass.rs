@@ -120,7 +120,7 @@ impl Pass {
             since,
         };
         inner.sessions.insert(handle.id().clone(), present);
-        let told_before = inner.told_at;
+        let told_before = inner.told.map(|told| told.at);
         drop(inner);
         Ok(Admission {
             board: Arc::clone(&self.board),

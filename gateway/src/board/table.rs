@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::holdings::Holdings;
 use super::pass::{Entrant, Entry, Pass};
 use super::place::{PlaceError, Placer};
-use super::told::Told;
+use super::told::{Telling, Told};
 use super::{Board, GateState, view_of};
 use crate::config::Route;
 use crate::registry::{CasError, Registry, RegistryError};
@@ -64,10 +64,10 @@ impl Boards {
     ) -> Arc<Self> {
         let table = DashMap::new();
         let holdings = Arc::new(Holdings::default());
-        let told_at = Some(std::time::Instant::now());
+        let told = Some(Telling::by_start());
         for (id, placement) in placements {
             if placement.term != Term::Vacant {
-                let board = Board::new(id.clone(), placement, told_at, Arc::clone(&holdings), sessions.clone());
+                let board = Board::new(id.clone(), placement, told, Arc::clone(&holdings), sessions.clone());
                 table.insert(id, board);
             }
         }

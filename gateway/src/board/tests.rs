@@ -151,15 +151,22 @@ async fn a_board_remembers_when_its_users_were_told_also_beyond_its_record() {
     let board = house.boards.find(&id(1)).await.unwrap();
     let limit = house.route.bounce_limit;
     assert_eq!(board.bounce_left(limit), None, "nobody was told yet");
-    board.lock().route = Some(Arc::clone(&house.route));
-    board.note_told();
+    board.note_told(limit);
     assert!(board.bounce_left(limit).is_some_and(|left| left <= limit));
     assert_eq!(board.bounce_left(Duration::ZERO), None);
     house.boards.vacate(&board).await;
     assert!(house.boards.get(&id(1)).is_none());
     house.boards.tidy_told();
-    let again = house.boards.find(&id(1)).await.unwrap();
-    assert!(again.bounce_left(limit).is_some());
+    for _ in 0..2 {
+        // Also beyond a record that nobody came by to.
+        house.make(1, Change::Grant(0)).await;
+        house.make(1, Change::Settle).await;
+        let again = house.boards.find(&id(1)).await.unwrap();
+        assert!(again.bounce_left(limit).is_some());
+        house.boards.vacate(&again).await;
+        assert!(house.boards.get(&id(1)).is_none());
+        house.boards.tidy_told();
+    }
 }
 
 #[tokio::test]

@@ -210,3 +210,6 @@ pub const REPLAY_MESSAGES_MAX: u32 = 64;
 
 /// Long enough that a user who came back has settled, short enough for a second release soon after.
 pub const BOUNCE_LIMIT: Duration = Duration::from_secs(30);
+
+/// A user who was told an hour ago may be told again.
+pub const BOUNCE_LIMIT_MAX: Duration = Duration::from_hours(1);

@@ -19,6 +19,8 @@ impl Mover {
     pub async fn recover(&self) {
         self.adopt_listed().await;
         for board in self.boards.all() {
+            // Also those that only their servers knew of.
+            board.note_start();
             match board.placement().term {
                 Term::Moving { .. } => self.undo(&board).await,
                 Term::Activating { .. } => {

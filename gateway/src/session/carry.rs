@@ -91,7 +91,7 @@ impl Task {
     fn note_told(&mut self, teller: Teller) {
         let told_before = self.admission.take_told_before();
         match teller {
-            Teller::Move => self.admission.board().note_told(),
+            Teller::Move => self.admission.board().note_told(self.route.bounce_limit),
             // One user's broken connection must not put off the move of all the others.
             Teller::Break => {}
         }

@@ -278,7 +278,7 @@ fn read_deadlines(section: &mut Section<'_>, route: &mut Route) {
     section.duration(
         "bounce_limit",
         &mut route.bounce_limit,
-        Duration::ZERO..=BOUNCE_LIMIT_MAX,
+        Duration::ZERO..=crate::config::route::BOUNCE_LIMIT_MAX,
     );
 
     let within_hold = [
@@ -393,6 +393,3 @@ const PREPARE_TIMEOUT_MAX: Duration = Duration::from_hours(1);
 
 /// Longer than a kernel itself keeps trying on a usual setting.
 const DIAL_TIMEOUT_MAX: Duration = Duration::from_mins(2);
-
-/// A user who was told an hour ago may be told again.
-const BOUNCE_LIMIT_MAX: Duration = Duration::from_hours(1);
