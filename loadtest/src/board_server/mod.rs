@@ -214,4 +214,5 @@ async fn keep_log_short(store: Store, stopping: CancellationToken) {
 
 /// Longer than saving takes and than a client may take for its goodbye.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+/// Often, so that little is synced at a time: whoever else syncs on that disk meanwhile waits, a gateway's registry too.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(200);
