@@ -38,11 +38,7 @@ impl Stage {
             .toml("\n[limits]\nboards_interval = \"2s\"\n")
             .start()
             .await;
-        eventually("both servers are ready", SOON, || async {
-            let list = gateway.admin().servers().await.expect("it lists");
-            list.servers.iter().all(|server| server.ready)
-        })
-        .await;
+        gateway.all_ready().await;
         Self {
             gateway,
             source,

@@ -27,11 +27,7 @@ impl Fleet {
             .route(&route)
             .start()
             .await;
-        eventually("both servers are ready", SOON, || async {
-            let list = gateway.admin().servers().await.expect("it lists");
-            list.servers.iter().all(|server| server.ready)
-        })
-        .await;
+        gateway.all_ready().await;
         Self {
             gateway,
             _servers: servers,

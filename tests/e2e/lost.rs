@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use handover_protocol::admin::{BoardState, DrainRequest, DrainState};
 use handover_tests::{
-    BoardServer, Call, ControlMeddler, Database, Gateway, Program, Route, Trick, User, UserError, eventually,
-    eventually_some, matrix,
+    BoardServer, Call, ControlMeddler, Database, Gateway, Program, Route, Trick, User, UserError, eventually_some,
+    matrix,
 };
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -32,16 +32,8 @@ async fn gateway(route: &Route, servers: &[&BoardServer]) -> Gateway {
         builder = builder.server(server);
     }
     let gateway = builder.start().await;
-    all_ready(&gateway).await;
+    gateway.all_ready().await;
     gateway
-}
-
-async fn all_ready(gateway: &Gateway) {
-    eventually("every server is ready", SOON, || async {
-        let list = gateway.admin().servers().await.expect("it lists");
-        list.servers.iter().all(|server| server.ready)
-    })
-    .await;
 }
 
 /// Comes until it is let in.
@@ -157,7 +149,7 @@ async fn check_takeover(loss: Loss) {
     let gateway = Gateway::builder("r1").route(&Route::whiteboard()).server(&source);
     let gateway = gateway.server_behind(&target, target.traffic(), Some(calls.address()));
     let gateway = gateway.start().await;
-    all_ready(&gateway).await;
+    gateway.all_ready().await;
     let boards = ["a", "b", "c"];
     let mut users = Vec::new();
     for board in boards {

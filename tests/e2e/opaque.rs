@@ -78,11 +78,7 @@ async fn stage_of(route: Route, server: impl Fn(&str, &str, &Database) -> BoardS
         .route(&route)
         .start()
         .await;
-    eventually("both servers are ready", PATIENCE, || async {
-        let list = gateway.admin().servers().await.expect("it lists");
-        list.servers.iter().all(|server| server.ready)
-    })
-    .await;
+    gateway.all_ready().await;
     Stage {
         database,
         _source: source,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use handover_protocol::admin::{BoardState, DrainMode, Level, MoveReport, MoveRequest, Problem, ProblemType};
 use handover_tests::{
     AdminError, BoardServer, Database, Gateway, Heard, Process, Program, Route, TrafficMeddler, Trick, User, UserError,
-    binary, eventually, free_port,
+    binary, free_port,
 };
 use http::StatusCode;
 use tokio::net::TcpStream;
@@ -50,11 +50,7 @@ async fn stage(level: Level, of_target: Option<&str>) -> Stage {
         .route(&route)
         .start()
         .await;
-    eventually("both servers are ready", PATIENCE, || async {
-        let list = gateway.admin().servers().await.expect("it lists");
-        list.servers.iter().all(|server| server.ready)
-    })
-    .await;
+    gateway.all_ready().await;
     Stage {
         database,
         _servers: [source, target],

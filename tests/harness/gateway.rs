@@ -60,6 +60,18 @@ impl Gateway {
         &self.admin
     }
 
+    /// Waits until every configured server is ready.
+    ///
+    /// # Panics
+    /// When one is not in time, or the admin API does not answer.
+    pub async fn all_ready(&self) {
+        eventually("all servers are ready", READY_TIMEOUT, || async {
+            let list = self.admin.servers().await.expect("the gateway lists its servers");
+            list.servers.iter().all(|server| server.ready)
+        })
+        .await;
+    }
+
     /// Returns the process, to be stopped or killed.
     pub fn process(&self) -> &Process {
         &self.process
@@ -193,3 +205,6 @@ fn launch(directory: &TempDir) -> Process {
     command.current_dir(directory.path());
     Process::start("gateway", &command)
 }
+
+/// A server is asked every second, and a busy machine takes its time.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);

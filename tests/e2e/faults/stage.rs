@@ -61,11 +61,7 @@ impl Stage {
             );
         }
         let gateway = gateway.start().await;
-        eventually(&format!("{case}: both servers are ready"), SOON, || async {
-            let list = gateway.admin().servers().await.expect("it lists");
-            list.servers.iter().all(|server| server.ready)
-        })
-        .await;
+        gateway.all_ready().await;
         let clock = Clock::start();
         let plans = (1..=USERS).map(|number| Plan {
             authority: gateway.traffic().to_string(),

@@ -103,11 +103,7 @@ async fn a_target_that_takes_no_connections_disturbs_nobody() {
             break;
         }
         it.target.restart().await;
-        eventually("the target is ready again", PATIENCE, || async {
-            let list = it.gateway.admin().servers().await.expect("it lists");
-            list.servers.iter().all(|server| server.ready)
-        })
-        .await;
+        it.gateway.all_ready().await;
     }
     assert!(is_dialled, "no move began before the gateway had noticed");
     // One handshake: nobody was parted from the source.
