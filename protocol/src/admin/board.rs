@@ -1,0 +1,43 @@
+//! What the admin API tells of boards and of the sessions on them.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::generation::Generation;
+use crate::id::{BoardId, ServerName};
+
+/// `GET /v1/boards?server=`: open boards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BoardList {
+    /// By board id.
+    pub boards: Vec<BoardView>,
+}
+
+/// `GET /v1/boards/{id}`: one board.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BoardView {
+    /// The board.
+    pub board: BoardId,
+    /// Its owner; absent while nobody owns it.
+    pub server: Option<ServerName>,
+    /// The newest term that was granted.
+    pub generation: Generation,
+    /// What is happening to it.
+    pub state: BoardState,
+    /// How many sessions the gateway carries for it.
+    pub sessions: u64,
+}
+
+/// What is happening to a board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BoardState {
+    /// Nobody owns it.
+    Vacant,
+    /// Its owner serves it.
+    Settled,
+    /// It is being moved; the source still owns it.
+    Moving,
+    /// Its new owner has been granted the board and is taking it.
+    Activating,
+}

@@ -1,0 +1,61 @@
+//! How fast a drain goes.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// How fast a drain goes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pace {
+    /// Moves begun per second, spread evenly; 0 sets no limit.
+    #[schema(minimum = 0.0)]
+    pub boards_per_second: f64,
+    /// Moves under way at once.
+    #[schema(minimum = 1)]
+    pub boards_at_once: u32,
+    /// Boards that one target loads at once.
+    #[schema(minimum = 1)]
+    pub loads_per_target: u32,
+}
+
+/// Says which part of a pace is out of its range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{field} has to be {allowed}")]
+pub struct PaceFault {
+    /// The part.
+    pub field: &'static str,
+    /// What it may be.
+    pub allowed: &'static str,
+}
+
+impl Pace {
+    /// Checks that every part is in its range.
+    ///
+    /// # Errors
+    /// Names the first part that is not.
+    pub fn check(&self) -> Result<(), PaceFault> {
+        let fault = |field, allowed| Err(PaceFault { field, allowed });
+        let rate = self.boards_per_second;
+        // One board in a thousand seconds is a pause; more per second than this is no pace.
+        if rate != 0.0 && !(0.001..=10_000.0).contains(&rate) {
+            return fault("boards_per_second", "0 for no limit, or 0.001 to 10000");
+        }
+        if !(1..=1000).contains(&self.boards_at_once) {
+            return fault("boards_at_once", "1 to 1000");
+        }
+        if !(1..=1000).contains(&self.loads_per_target) {
+            return fault("loads_per_target", "1 to 1000");
+        }
+        Ok(())
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            boards_per_second: 50.0,
+            boards_at_once: 32,
+            loads_per_target: 16,
+        }
+    }
+}
