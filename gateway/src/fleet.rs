@@ -1,10 +1,12 @@
 //! The boards, servers and moves of this gateway, as drains and the admin API ask for them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use handover_protocol::admin::{BoardView, MoveRecord, MoveReport, ServerView};
+use handover_protocol::admin::{
+    BoardView, DEFAULT_WEIGHT, MoveRecord, MoveReport, ServerOrigin, ServerState, ServerView,
+};
 use handover_protocol::{BoardId, ServerName};
 use tracing::warn;
 
@@ -46,6 +48,13 @@ impl Fleet for GatewayFleet {
                 boards,
                 sessions,
                 drain: None,
+                state: ServerState::default(),
+                reason: None,
+                safe_to_terminate: false,
+                weight: DEFAULT_WEIGHT,
+                capacity: None,
+                labels: BTreeMap::new(),
+                origin: ServerOrigin::Config,
             }
         };
         self.servers.all().iter().map(view).collect()

@@ -7,11 +7,14 @@ mod pace;
 mod problem;
 mod server;
 
-pub use board::{BoardList, BoardState, BoardView};
+pub use board::{BoardList, BoardState, BoardView, SessionList, SessionView};
 pub use drain::{
-    DrainCounts, DrainList, DrainMode, DrainRequest, DrainState, DrainStatus, FailureCount, LevelCount, ServerSet,
+    DrainCounts, DrainEvent, DrainList, DrainMode, DrainPreview, DrainRequest, DrainState, DrainStatus, FailureCount,
+    Hindrance, LevelCount, OnDeadline, OnTargetDown, PausedBy, PlannedBoard, PreviewTotals, ServerSet, TroubledBoard,
 };
 pub use moves::{MoveList, MoveRecord, MoveReport, MoveRequest};
 pub use pace::{Pace, PaceFault};
 pub use problem::{Problem, ProblemType};
-pub use server::{Level, ServerList, ServerView};
+pub use server::{
+    DEFAULT_WEIGHT, DeathReport, Level, ServerList, ServerOrigin, ServerRequest, ServerState, ServerView,
+};

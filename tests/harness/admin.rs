@@ -101,8 +101,12 @@ impl Admin {
         eventually_some("the drain has ended", deadline, || async {
             let status = self.drain_status(id).await.map_err(|error| format!("{error:?}"))?;
             match status.state {
-                DrainState::Running => Err(format!("{status:?}")),
-                DrainState::Done | DrainState::Failed | DrainState::Aborted => Ok(status),
+                DrainState::Running | DrainState::Undoing => Err(format!("{status:?}")),
+                DrainState::Paused
+                | DrainState::Done
+                | DrainState::Failed
+                | DrainState::Aborted
+                | DrainState::Undone => Ok(status),
             }
         })
         .await

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use handover_protocol::admin::{BoardState, BoardView, Level, MoveRecord, MoveReport, ServerView};
+use handover_protocol::admin::{
+    BoardState, BoardView, DEFAULT_WEIGHT, Level, MoveRecord, MoveReport, ServerOrigin, ServerState, ServerView,
+};
 use handover_protocol::{BoardId, Generation, ServerName};
 
 use super::*;
@@ -155,6 +157,13 @@ impl Fleet for Handle {
                 boards: self.open(Some(&name(server))).len() as u64,
                 sessions: 0,
                 drain: None,
+                state: ServerState::default(),
+                reason: None,
+                safe_to_terminate: false,
+                weight: DEFAULT_WEIGHT,
+                capacity: None,
+                labels: BTreeMap::new(),
+                origin: ServerOrigin::Config,
             })
             .collect()
     }

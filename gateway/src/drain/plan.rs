@@ -170,7 +170,9 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use handover_protocol::admin::Level;
+    use std::collections::BTreeMap;
+
+    use handover_protocol::admin::{DEFAULT_WEIGHT, Level, ServerOrigin, ServerState};
 
     use super::*;
 
@@ -187,6 +189,13 @@ mod tests {
                 boards: 0,
                 sessions: 0,
                 drain: None,
+                state: ServerState::default(),
+                reason: None,
+                safe_to_terminate: false,
+                weight: DEFAULT_WEIGHT,
+                capacity: None,
+                labels: BTreeMap::new(),
+                origin: ServerOrigin::Config,
             })
             .collect()
     }

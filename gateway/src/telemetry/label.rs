@@ -65,9 +65,12 @@ label_of!(Level {
 
 label_of!(DrainState {
     Running = "running",
+    Paused = "paused",
     Done = "done",
     Failed = "failed",
     Aborted = "aborted",
+    Undoing = "undoing",
+    Undone = "undone",
 });
 
 label! {

@@ -125,15 +125,16 @@ async fn main() -> ExitCode {
             drain_limit,
         } => {
             let request = DrainRequest {
-                id: None,
-                from: server_set(from_release, from_servers),
-                to: server_set(to_release, to_servers),
                 mode: mode.of_drain(),
                 pace: Pace {
                     boards_per_second,
                     boards_at_once,
                     loads_per_target,
                 },
+                ..DrainRequest::new(
+                    server_set(from_release, from_servers),
+                    server_set(to_release, to_servers),
+                )
             };
             (load.output, release(&load, &admin, mode, request, drain_limit).await)
         }

@@ -104,15 +104,13 @@ impl Options {
     pub fn drain(&self) -> DrainRequest {
         let release = |name: &str| ServerSet::Release(name.parse().expect("the demo's own names are sound"));
         DrainRequest {
-            id: None,
-            from: release(SOURCE_RELEASE),
-            to: release(TARGET_RELEASE),
             mode: self.mode.of_drain(),
             pace: Pace {
                 boards_per_second: self.boards_per_second,
                 boards_at_once: self.boards_at_once,
                 loads_per_target: self.boards_at_once.div_ceil(2),
             },
+            ..DrainRequest::new(release(SOURCE_RELEASE), release(TARGET_RELEASE))
         }
     }
 }

@@ -122,9 +122,13 @@ impl Run {
             let status = admin.drain(&id).await?;
             watch(&status);
             match status.state {
-                DrainState::Done | DrainState::Failed | DrainState::Aborted => break status,
-                DrainState::Running if begun.elapsed() > limit => return Err(RunError::DrainTimeout(limit)),
-                DrainState::Running => sleep(DRAIN_POLL).await,
+                DrainState::Done | DrainState::Failed | DrainState::Aborted | DrainState::Undone => break status,
+                DrainState::Running | DrainState::Paused | DrainState::Undoing => {
+                    if begun.elapsed() > limit {
+                        return Err(RunError::DrainTimeout(limit));
+                    }
+                    sleep(DRAIN_POLL).await;
+                }
             }
         };
         self.release = Some(Released {

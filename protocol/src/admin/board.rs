@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::generation::Generation;
-use crate::id::{BoardId, ServerName};
+use crate::id::{BoardId, ServerName, SessionId};
 
 /// `GET /v1/boards?server=`: open boards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -40,4 +40,33 @@ pub enum BoardState {
     Moving,
     /// Its new owner has been granted the board and is taking it.
     Activating,
+}
+
+/// `GET /v1/boards/{id}/sessions`: who is on a board.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SessionList {
+    /// By their opening, the oldest first.
+    pub sessions: Vec<SessionView>,
+}
+
+/// One session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SessionView {
+    /// The session.
+    #[schema(value_type = String)]
+    pub session: SessionId,
+    /// Its board.
+    pub board: BoardId,
+    /// The server that it is attached to.
+    pub server: ServerName,
+    /// The route that it came by.
+    pub route: String,
+    /// Where its client comes from, as far as the gateway knows.
+    pub client: String,
+    /// When it was opened, in milliseconds since 1970.
+    pub opened_at_ms: u64,
+    /// Whether its socket can stay open in a move.
+    pub transparent: bool,
+    /// How often it was switched to another server.
+    pub switches: u32,
 }

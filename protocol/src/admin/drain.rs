@@ -1,10 +1,12 @@
 //! What a drain is asked for, and what is told of it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Level, Pace};
-use crate::id::{DrainId, ReleaseName, ServerName};
+use crate::id::{BoardId, DrainId, ReleaseName, ServerName};
 
 /// `POST /v1/drains`: move every board off some servers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -23,6 +25,69 @@ pub struct DrainRequest {
     /// How fast.
     #[serde(default)]
     pub pace: Pace,
+    /// How long it may take, in seconds, from its start and without the time that it was paused; absent: as long as it
+    /// needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 604800)]
+    pub deadline_seconds: Option<u64>,
+    /// What happens when the deadline has passed with boards left.
+    #[serde(default)]
+    pub on_deadline: OnDeadline,
+    /// What happens when a target stops being ready.
+    #[serde(default)]
+    pub on_target_down: OnTargetDown,
+    /// For how long the sources keep what they had, so that an undo is quick; 0: they drop it at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 86400)]
+    pub undo_window_seconds: Option<u64>,
+    /// What the caller notes with it: a ticket, a commit, who started it. Given back as it was, at most 16 pairs of
+    /// 64 and 256 bytes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl DrainRequest {
+    /// Asks for a drain with everything else as it is by default.
+    pub fn new(from: ServerSet, to: ServerSet) -> Self {
+        Self {
+            id: None,
+            from,
+            to,
+            mode: DrainMode::default(),
+            pace: Pace::default(),
+            deadline_seconds: None,
+            on_deadline: OnDeadline::default(),
+            on_target_down: OnTargetDown::default(),
+            undo_window_seconds: None,
+            labels: BTreeMap::new(),
+        }
+    }
+}
+
+/// What a drain does when its deadline has passed with boards left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDeadline {
+    /// It begins no more moves, lets those under way end, and ends as `failed`; what is left stays on the sources.
+    #[default]
+    Stop,
+    /// It pauses and waits for an operator.
+    Pause,
+    /// It goes on without a pace, and by reconnect where a board could not be moved otherwise.
+    Hurry,
+    /// It goes on as before; `deadline_passed` tells.
+    Continue,
+}
+
+/// What a drain does when a target stops being ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnTargetDown {
+    /// It pauses before the next board: a new release that falls over should not be given more.
+    #[default]
+    Pause,
+    /// It goes on with the targets that are left, and waits while there is none.
+    Continue,
 }
 
 /// Some servers by name, or all of one release.
@@ -69,8 +134,163 @@ pub struct DrainStatus {
     pub unconfirmed_sessions: u64,
     /// Sessions that were told to reconnect although their route allows a transparent crossing.
     pub fallen_back_sessions: u64,
+    /// Whether it has ended, in whatever way.
+    #[serde(default)]
+    pub done: bool,
+    /// One line for people: how far it is, and what it waits for.
+    #[serde(default)]
+    pub progress: String,
+    /// When it was accepted, in milliseconds since 1970.
+    #[serde(default)]
+    pub started_at_ms: u64,
+    /// When it ended, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at_ms: Option<u64>,
+    /// How many seconds it still needs at its rate; absent while that cannot be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate_seconds: Option<f64>,
+    /// The moves per second and at once that it allows itself now: less than asked for where targets slow down or fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace_now: Option<Pace>,
+    /// Whether its deadline has passed with boards left.
+    #[serde(default)]
+    pub deadline_passed: bool,
+    /// Why it is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_by: Option<PausedBy>,
+    /// What keeps it from going on now, the weightiest first; empty while it goes on.
+    #[serde(default)]
+    pub waits_for: Vec<Hindrance>,
+    /// Boards that failed, wait or were given up, with their last reason; at most 20, those given up first.
+    #[serde(default)]
+    pub troubled: Vec<TroubledBoard>,
+    /// Until when an undo finds the sources warm, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_until_ms: Option<u64>,
+    /// The boards that an undo has brought back so far.
+    #[serde(default)]
+    pub undone: u64,
     /// The request as it was accepted.
     pub request: DrainRequest,
+}
+
+/// Why a drain is paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PausedBy {
+    /// Somebody asked for it.
+    Operator,
+    /// Its deadline has passed and `on_deadline` says `pause`.
+    Deadline,
+    /// A target stopped being ready and `on_target_down` says `pause`.
+    TargetDown,
+}
+
+/// What keeps a drain from going on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Hindrance {
+    /// A stable slug.
+    pub reason: String,
+    /// What exactly, and what can be done.
+    pub detail: String,
+    /// How many boards wait for it.
+    pub boards: u64,
+}
+
+/// A board that a drain could not move so far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TroubledBoard {
+    /// The board.
+    pub board: BoardId,
+    /// Where it is.
+    pub server: ServerName,
+    /// Its sessions when it was last counted.
+    pub sessions: u64,
+    /// The slug of its last failure.
+    pub reason: String,
+    /// Moves begun so far.
+    pub tries: u32,
+    /// In how many seconds it is tried again; absent where it was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_in_seconds: Option<f64>,
+}
+
+/// `POST /v1/plans`: what a drain would do, without doing it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DrainPreview {
+    /// Whether a drain with this request would be accepted now.
+    pub acceptable: bool,
+    /// What would be refused, or would keep it from its end.
+    pub problems: Vec<Hindrance>,
+    /// The servers that would be emptied.
+    pub sources: Vec<ServerName>,
+    /// The servers that would be filled.
+    pub targets: Vec<ServerName>,
+    /// How many boards would go, by how.
+    pub totals: PreviewTotals,
+    /// How many seconds it would take at its pace and with the load times seen so far.
+    pub estimate_seconds: f64,
+    /// Every board in the order that it would be moved, at most 1000.
+    pub boards: Vec<PlannedBoard>,
+    /// Whether there are more boards than are listed.
+    pub truncated: bool,
+}
+
+/// The boards of a drain that was not started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct PreviewTotals {
+    /// Boards that are open on the sources.
+    pub boards: u64,
+    /// Their sessions.
+    pub sessions: u64,
+    /// Boards whose sockets would stay open.
+    pub transparent: u64,
+    /// Boards whose sessions would be told to reconnect.
+    pub reconnect: u64,
+    /// Boards that would be waited for.
+    pub stay: u64,
+}
+
+/// One board of a drain that was not started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlannedBoard {
+    /// The board.
+    pub board: BoardId,
+    /// Its owner.
+    pub from: ServerName,
+    /// Where it would go; absent while no target is ready.
+    pub to: Option<ServerName>,
+    /// Its sessions.
+    pub sessions: u64,
+    /// How they would cross.
+    pub mode: DrainMode,
+    /// At which level.
+    pub level: Level,
+    /// What stands in its way now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hindrance: Option<Hindrance>,
+}
+
+/// One event of `GET /v1/drains/{id}/events`, in its `data`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum DrainEvent {
+    /// The drain's state changed, or it began.
+    State {
+        /// How far it is.
+        status: Box<DrainStatus>,
+    },
+    /// How far it is, at most once a second while that changes.
+    Progress {
+        /// How far it is.
+        status: Box<DrainStatus>,
+    },
+    /// A move of the drain has ended.
+    Move {
+        /// How.
+        #[serde(rename = "move")]
+        record: super::MoveRecord,
+    },
 }
 
 /// Where a drain stands.
@@ -79,12 +299,18 @@ pub struct DrainStatus {
 pub enum DrainState {
     /// Boards are being moved.
     Running,
+    /// No move is begun until it is resumed; moves under way end as they would.
+    Paused,
     /// Nothing is left on the sources.
     Done,
     /// It gave up with boards left; `failures` says why.
     Failed,
     /// It was aborted; moves that had not committed were undone.
     Aborted,
+    /// The boards that it moved are being moved back.
+    Undoing,
+    /// The boards that it moved are back, but for those in `boards.moved`.
+    Undone,
 }
 
 /// The boards of a drain.

@@ -1,5 +1,7 @@
 //! Board servers, as they are named to the gateway and as it sees them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -44,4 +46,98 @@ pub struct ServerView {
     /// The running drain that empties it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainId>,
+    /// Whether it takes boards.
+    #[serde(default)]
+    pub state: ServerState,
+    /// Why it is in that state, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whether its process can be ended without anybody noticing: it owns no open board, carries no session and no move
+    /// names it.
+    #[serde(default)]
+    pub safe_to_terminate: bool,
+    /// Its share of new boards, beside that of the others; 100 unless set, 0: none.
+    #[serde(default = "default_weight")]
+    pub weight: u32,
+    /// Boards that it may own; absent: as many as come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<u64>,
+    /// What its operator notes with it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Where it is named: in the configuration, or through this API.
+    #[serde(default)]
+    pub origin: ServerOrigin,
 }
+
+/// Whether a server takes boards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerState {
+    /// It takes boards.
+    Ready,
+    /// It serves what it has and takes no new boards: an operator said so, or it says itself that it is not ready.
+    Cordoned,
+    /// A drain empties it.
+    Draining,
+    /// It does not answer, or nobody knows it yet.
+    #[default]
+    Down,
+}
+
+/// Where a server is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerOrigin {
+    /// In the configuration file.
+    #[default]
+    Config,
+    /// Through `PUT /v1/servers/{name}`; kept in the registry.
+    Api,
+}
+
+/// `PUT /v1/servers/{name}`: name a server, or change how it is named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerRequest {
+    /// Where sessions and requests go: `http://host:port`.
+    pub url: String,
+    /// Where it speaks the control contract; absent: it is opaque.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control_url: Option<String>,
+    /// A file on the gateway's machine that holds the token of its control contract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control_token_file: Option<String>,
+    /// The version that it runs.
+    pub release: ReleaseName,
+    /// Its share of new boards.
+    #[serde(default = "default_weight")]
+    #[schema(maximum = 10000)]
+    pub weight: u32,
+    /// Boards that it may own; absent: as many as come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<u64>,
+    /// What its operator notes with it; at most 16 pairs of 64 and 256 bytes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// `POST /v1/servers/{name}/dead`: what became of the boards of a server whose process is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeathReport {
+    /// The server.
+    pub server: ServerName,
+    /// Boards that it owned and that are being given to others.
+    pub boards: u64,
+    /// Sessions that are told to reconnect.
+    pub sessions: u64,
+    /// Sessions of which nobody can know what the server had saved.
+    pub unconfirmed_sessions: u64,
+}
+
+fn default_weight() -> u32 {
+    DEFAULT_WEIGHT
+}
+
+/// Equal shares for everybody, with room for finer ones.
+pub const DEFAULT_WEIGHT: u32 = 100;

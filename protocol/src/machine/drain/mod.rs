@@ -135,7 +135,12 @@ impl Drain {
                 interrupted: Some(snapshot),
                 ..drain
             },
-            DrainState::Done | DrainState::Failed | DrainState::Aborted => Self {
+            DrainState::Paused
+            | DrainState::Done
+            | DrainState::Failed
+            | DrainState::Aborted
+            | DrainState::Undoing
+            | DrainState::Undone => Self {
                 worklist: Worklist::with_counts(Counts {
                     left: snapshot.counts.left,
                     ..counts
@@ -257,6 +262,18 @@ impl Drain {
             levels: self.tally.levels(),
             unconfirmed_sessions: self.tally.unconfirmed_sessions,
             fallen_back_sessions: self.tally.fallen_back_sessions,
+            done: matches!(self.phase, Phase::Ended(_)),
+            progress: String::new(),
+            started_at_ms: 0,
+            ended_at_ms: None,
+            estimate_seconds: None,
+            pace_now: None,
+            deadline_passed: false,
+            paused_by: None,
+            waits_for: Vec::new(),
+            troubled: Vec::new(),
+            undo_until_ms: None,
+            undone: 0,
             request,
         }
     }
