@@ -6,11 +6,12 @@ mod moves;
 mod pace;
 mod problem;
 mod server;
+mod server_set;
 
 pub use board::{BoardList, BoardState, BoardView, SessionList, SessionView};
 pub use drain::{
     DrainCounts, DrainEvent, DrainList, DrainMode, DrainPreview, DrainRequest, DrainState, DrainStatus, FailureCount,
-    Hindrance, LevelCount, OnDeadline, OnTargetDown, PausedBy, PlannedBoard, PreviewTotals, ServerSet, TroubledBoard,
+    Hindrance, LevelCount, OnDeadline, OnTargetDown, PausedBy, PlannedBoard, PreviewTotals, TroubledBoard,
 };
 pub use moves::{MoveList, MoveRecord, MoveReport, MoveRequest};
 pub use pace::{Pace, PaceFault};
@@ -18,3 +19,4 @@ pub use problem::{Problem, ProblemType};
 pub use server::{
     DEFAULT_WEIGHT, DeathReport, Level, ServerList, ServerOrigin, ServerRequest, ServerState, ServerView,
 };
+pub use server_set::ServerSet;

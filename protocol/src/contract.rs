@@ -96,7 +96,6 @@ pub struct FreezeRequest {
     pub attempt: Attempt,
     /// n for each session: how many WebSocket data messages the gateway has passed on to this server, replayed ones
     /// included, control frames not.
-    #[schema(value_type = BTreeMap<String, u64>)]
     pub sessions: BTreeMap<SessionId, u64>,
     /// How long the server stays frozen without word from the gateway, counted from receipt; then it thaws itself,
     /// but only after reading that the fence is still its own.
@@ -109,11 +108,9 @@ pub struct Frozen {
     /// The last change that was saved.
     pub revision: Revision,
     /// m for each session: how many data messages the server has sent to it, in all of this connection.
-    #[schema(value_type = BTreeMap<String, u64>)]
     pub sent: BTreeMap<SessionId, u64>,
     /// Sessions of which fewer than n messages were handled, with how many were: they had gone, or messages were lost.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schema(value_type = BTreeMap<String, u64>)]
     pub short: BTreeMap<SessionId, u64>,
     /// Anything the target needs and the database does not have; handed to it untouched. At most 64 KiB as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -135,7 +132,6 @@ pub struct ActivateRequest {
     pub revision: Option<Revision>,
     /// The sessions that will come; those that do not within a few seconds are announced to the others as gone.
     #[serde(default)]
-    #[schema(value_type = Vec<String>)]
     pub sessions: Vec<SessionId>,
     /// What the source gave in its answer to the freeze.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -161,7 +157,6 @@ pub struct ThawRequest {
     pub attempt: Attempt,
     /// Sessions that have gone since the hold began: the others may be told.
     #[serde(default)]
-    #[schema(value_type = Vec<String>)]
     pub gone: Vec<SessionId>,
 }
 

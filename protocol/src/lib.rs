@@ -9,6 +9,7 @@ pub mod contract;
 pub mod frame;
 pub mod generation;
 pub mod id;
+pub mod json;
 pub mod machine;
 pub mod openapi;
 pub mod placement;

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod contract;
+mod documents;
 mod drain;
 mod faults;
 mod gateway;

@@ -229,7 +229,7 @@ async fn boards_that_are_none_and_moves_to_nowhere_are_refused() {
     let nowhere = admin.move_board("b", &to("board-9")).await;
     assert_eq!(
         kind_of(nowhere.expect_err("no server is named so")),
-        ProblemType::InvalidField
+        ProblemType::UnknownReference
     );
     let there = admin.move_board("b", &to("board-1")).await;
     assert_eq!(

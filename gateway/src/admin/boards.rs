@@ -124,7 +124,7 @@ fn known_server(admin: &Admin, name: &str, field: &str) -> Result<ServerName, Pr
                 "no server is named {name:?}; the configuration has {}",
                 known.join(", ")
             );
-            Err(Problem::new(ProblemType::InvalidField, detail).at(field))
+            Err(Problem::new(ProblemType::UnknownReference, detail).at(field))
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use handover_protocol::admin::{Problem, ProblemType};
+use handover_protocol::json;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::time::timeout;
@@ -54,7 +55,14 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         return Err(Problem::new(ProblemType::BadJson, error.to_string()));
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let read = serde_path_to_error::deserialize(&mut reader);
+    if read.is_err()
+        && let Some(whole) = json::whole(bytes)
+        && let Ok(read) = serde_json::from_value(whole)
+    {
+        return Ok(read);
+    }
+    read.map_err(|error| {
         let path = error.path().to_string();
         let text = error.into_inner().to_string();
         // The place in the text says nothing beside the field.

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use handover_protocol::admin::{Problem, ProblemType};
 use tracing::error;
 
-use crate::drain::StartError;
+use crate::drain::{PlanError, StartError};
 use crate::registry::RegistryError;
 
 /// A refusal on its way out; boxed, for results are mostly fine.
@@ -27,10 +27,10 @@ impl From<StartError> for Refusal {
     fn from(error: StartError) -> Self {
         let detail = error.to_string();
         let problem = match error {
-            StartError::Plan(fault) => Problem::new(ProblemType::InvalidField, detail).at(fault.field()),
+            StartError::Plan(fault) => Problem::new(kind_of(&fault), detail).at(fault.field()),
             StartError::Exists { id } => Problem::new(ProblemType::DrainExists, detail).at("id").because_of(id),
             StartError::Conflict { running } => Problem::new(ProblemType::DrainConflict, detail).because_of(running),
-            StartError::NoHome { .. } => Problem::new(ProblemType::InvalidField, detail).at("to"),
+            StartError::NoHome { .. } => Problem::new(ProblemType::ImpossibleDrain, detail).at("to"),
             StartError::NoTarget { .. } => Problem::new(ProblemType::TargetNotReady, detail).at("to"),
             StartError::Registry(error) => return error.into(),
             StartError::Starting => Problem::new(ProblemType::Starting, detail),
@@ -54,6 +54,16 @@ impl From<RegistryError> for Refusal {
             RegistryError::Damaged { .. } => Problem::new(ProblemType::Internal, "the gateway's log says more"),
         };
         problem.into()
+    }
+}
+
+fn kind_of(fault: &PlanError) -> ProblemType {
+    match fault {
+        PlanError::Pace(_) => ProblemType::InvalidField,
+        PlanError::UnknownServer { .. } | PlanError::UnknownRelease { .. } => ProblemType::UnknownReference,
+        PlanError::Empty { .. } | PlanError::SourceIsTarget { .. } | PlanError::NoOtherServer { .. } => {
+            ProblemType::ImpossibleDrain
+        }
     }
 }
 

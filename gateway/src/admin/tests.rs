@@ -239,7 +239,7 @@ async fn one_board_is_found_and_moved() {
     let unready = gateway.post(&format!("{path}/move"), &json!({"to": "c"})).await;
     unready.refusal(ProblemType::TargetNotReady, Some("to"));
     let unknown = gateway.post(&format!("{path}/move"), &json!({"to": "x"})).await;
-    unknown.refusal(ProblemType::InvalidField, Some("to"));
+    unknown.refusal(ProblemType::UnknownReference, Some("to"));
     let other = gateway.get("/v1/boards/an%20other").await;
     let problem = other.refusal(ProblemType::UnknownBoard, None);
     assert_eq!(problem.detail, "no board \"an other\" was ever placed");
@@ -258,7 +258,7 @@ async fn one_board_is_found_and_moved() {
     gateway
         .get("/v1/boards?server=x")
         .await
-        .refusal(ProblemType::InvalidField, Some("server"));
+        .refusal(ProblemType::UnknownReference, Some("server"));
     gateway
         .get("/v1/boards?sever=a")
         .await
@@ -269,20 +269,38 @@ async fn one_board_is_found_and_moved() {
 async fn whatever_is_wrong_is_named_and_nothing_begins() {
     let gateway = Gateway::start(1).await;
     let (from, to) = (json!({"release": "r1"}), json!({"release": "r2"}));
-    let check = async |request: Value, field: &str| {
-        gateway
-            .post("/v1/drains", &request)
-            .await
-            .refusal(ProblemType::InvalidField, Some(field));
+    let refused = async |request: Value, kind: ProblemType, field: &str| {
+        gateway.post("/v1/drains", &request).await.refusal(kind, Some(field));
     };
+    let check = async |request: Value, field: &str| refused(request, ProblemType::InvalidField, field).await;
     check(json!({}), "from").await;
     check(json!({"from": from}), "to").await;
     check(json!({"from": from, "to": to, "force": true}), "force").await;
-    check(json!({"from": {"servers": []}, "to": to}), "from.servers").await;
-    check(json!({"from": {"servers": ["a", "x"]}, "to": to}), "from.servers[1]").await;
-    check(json!({"from": from, "to": {"release": "r9"}}), "to.release").await;
-    check(json!({"from": from, "to": from}), "to").await;
-    check(json!({"from": {"servers": ["a"]}, "to": {"servers": ["a"]}}), "to").await;
+    refused(
+        json!({"from": {"servers": []}, "to": to}),
+        ProblemType::ImpossibleDrain,
+        "from.servers",
+    )
+    .await;
+    refused(
+        json!({"from": {"servers": ["a", "x"]}, "to": to}),
+        ProblemType::UnknownReference,
+        "from.servers[1]",
+    )
+    .await;
+    refused(
+        json!({"from": from, "to": {"release": "r9"}}),
+        ProblemType::UnknownReference,
+        "to.release",
+    )
+    .await;
+    refused(json!({"from": from, "to": from}), ProblemType::ImpossibleDrain, "to").await;
+    refused(
+        json!({"from": {"servers": ["a"]}, "to": {"servers": ["a"]}}),
+        ProblemType::ImpossibleDrain,
+        "to",
+    )
+    .await;
     check(json!({"from": from, "to": to, "mode": "quick"}), "mode").await;
     check(json!({"from": from, "to": to, "id": "a b"}), "id").await;
     check(

@@ -12,6 +12,7 @@ use handover_protocol::contract::{
     ActivateRequest, Activated, BoardPage, BoardReport, ContractProblem, ForgetQuery, FreezeRequest, Frozen,
     PrepareRequest, Prepared, ServerReport, ThawRequest, Thawed,
 };
+use handover_protocol::json;
 use handover_protocol::{BoardId, Incarnation};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -232,7 +233,7 @@ impl ControlClient {
             if media_type(&head.headers) != JSON {
                 return Err(Nonsense::content_type(&head.headers).into());
             }
-            serde_json::from_slice(&body).map_err(|error| Nonsense::Body(error).into())
+            json::read(&body).map_err(|error| Nonsense::Body(error).into())
         })
         .await
     }
@@ -296,7 +297,7 @@ fn accept(head: &http::response::Parts, body: &Bytes) -> Result<(), ControlError
     if media_type(&head.headers) != PROBLEM {
         return Err(Nonsense::Status(head.status).into());
     }
-    match serde_json::from_slice::<ContractProblem>(body) {
+    match json::read::<ContractProblem>(body) {
         Ok(problem) => Err(ControlError::Refused(Box::new(problem))),
         Err(_) => Err(Nonsense::Status(head.status).into()),
     }

@@ -160,7 +160,7 @@ where
         Ok(body) => body,
         Err(fault) => return PlainProblem::new(fault.status(), Some(fault.body_text())).into_response(),
     };
-    let request: Q = match serde_json::from_slice(&body) {
+    let request: Q = match handover_protocol::json::read(&body) {
         Ok(request) => request,
         Err(fault) => return bad_request(fault.to_string()).into_response(),
     };

@@ -53,7 +53,6 @@ pub struct SessionList {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SessionView {
     /// The session.
-    #[schema(value_type = String)]
     pub session: SessionId,
     /// Its board.
     pub board: BoardId,

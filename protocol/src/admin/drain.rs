@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Level, Pace};
-use crate::id::{BoardId, DrainId, ReleaseName, ServerName};
+use super::{Level, Pace, ServerSet};
+use crate::id::{BoardId, DrainId, ServerName};
 
 /// `POST /v1/drains`: move every board off some servers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -88,16 +88,6 @@ pub enum OnTargetDown {
     Pause,
     /// It goes on with the targets that are left, and waits while there is none.
     Continue,
-}
-
-/// Some servers by name, or all of one release.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum ServerSet {
-    /// These servers.
-    Servers(Vec<ServerName>),
-    /// Every configured server that runs this release.
-    Release(ReleaseName),
 }
 
 /// How sessions cross, as a drain or a route asks for it.

@@ -39,7 +39,6 @@ pub struct MoveReport {
     #[serde(default)]
     pub fallen_back: u64,
     /// Sessions of which something could not be confirmed.
-    #[schema(value_type = Vec<String>)]
     pub unconfirmed: Vec<SessionId>,
     /// With `bounce_limit`: after how many milliseconds the move may be tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -8,13 +8,13 @@ use utoipa::ToSchema;
 #[serde(default, deny_unknown_fields)]
 pub struct Pace {
     /// Moves begun per second, spread evenly; 0 sets no limit.
-    #[schema(minimum = 0.0)]
+    #[schema(minimum = 0.0, maximum = 10000.0)]
     pub boards_per_second: f64,
     /// Moves under way at once.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1000)]
     pub boards_at_once: u32,
     /// Boards that one target loads at once.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1000)]
     pub loads_per_target: u32,
 }
 
@@ -36,9 +36,9 @@ impl Pace {
     pub fn check(&self) -> Result<(), PaceFault> {
         let fault = |field, allowed| Err(PaceFault { field, allowed });
         let rate = self.boards_per_second;
-        // One board in a thousand seconds is a pause; more per second than this is no pace.
-        if rate != 0.0 && !(0.001..=10_000.0).contains(&rate) {
-            return fault("boards_per_second", "0 for no limit, or 0.001 to 10000");
+        // More per second than this is no pace.
+        if !(0.0..=10_000.0).contains(&rate) {
+            return fault("boards_per_second", "0 for no limit, or at most 10000");
         }
         if !(1..=1000).contains(&self.boards_at_once) {
             return fault("boards_at_once", "1 to 1000");

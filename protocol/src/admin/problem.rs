@@ -33,6 +33,10 @@ pub enum ProblemType {
     BadJson,
     /// A field is missing, unknown, of the wrong type, out of its range, or names nothing.
     InvalidField,
+    /// A field names a server or a release that there is not.
+    UnknownReference,
+    /// No drain can be made of it: no server is named, one would be emptied and filled at once, or new boards would have nowhere to go.
+    ImpossibleDrain,
     /// The body is larger than any request needs.
     BodyTooLarge,
     /// The body is not declared as `application/json`.
@@ -69,9 +73,11 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// Every type, for documents and tests.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::BadJson,
         Self::InvalidField,
+        Self::UnknownReference,
+        Self::ImpossibleDrain,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
         Self::ForbiddenHost,
@@ -100,6 +106,7 @@ impl ProblemType {
             Self::DrainExists | Self::DrainConflict | Self::BoardNotMovable | Self::TargetNotReady => 409,
             Self::BodyTooLarge => 413,
             Self::UnsupportedMediaType => 415,
+            Self::UnknownReference | Self::ImpossibleDrain => 422,
             Self::Internal => 500,
             Self::RegistryUnavailable | Self::Starting | Self::ShuttingDown => 503,
         }
@@ -110,6 +117,8 @@ impl ProblemType {
         match self {
             Self::BadJson => "The body is not valid JSON",
             Self::InvalidField => "A field of the request is not valid",
+            Self::UnknownReference => "A field names what there is not",
+            Self::ImpossibleDrain => "No drain can be made of the request",
             Self::BodyTooLarge => "The body is too large",
             Self::UnsupportedMediaType => "The body must be application/json",
             Self::ForbiddenHost => "The admin API answers under loopback names only",

@@ -5,9 +5,9 @@ use utoipa::openapi::{OpenApi, Required};
 
 use super::call::{Call, Document};
 use crate::admin::ProblemType::{
-    self, BadJson, BoardNotMovable, BodyTooLarge, DrainConflict, DrainExists, ForbiddenHost, ForbiddenOrigin, Internal,
-    InvalidField, RegistryUnavailable, ShuttingDown, Starting, TargetNotReady, UnknownBoard, UnknownDrain,
-    UnsupportedMediaType,
+    self, BadJson, BoardNotMovable, BodyTooLarge, DrainConflict, DrainExists, ForbiddenHost, ForbiddenOrigin,
+    ImpossibleDrain, Internal, InvalidField, RegistryUnavailable, ShuttingDown, Starting, TargetNotReady, UnknownBoard,
+    UnknownDrain, UnknownReference, UnsupportedMediaType,
 };
 use crate::admin::{
     BoardList, BoardView, DrainList, DrainRequest, DrainStatus, MoveList, MoveReport, MoveRequest, Problem, ServerList,
@@ -44,6 +44,8 @@ fn describe_drains(document: &mut Document) {
                 BadJson,
                 BodyTooLarge,
                 UnsupportedMediaType,
+                UnknownReference,
+                ImpossibleDrain,
                 DrainExists,
                 DrainConflict,
                 TargetNotReady,
@@ -86,7 +88,7 @@ fn describe_boards(document: &mut Document) {
         let call = call
             .query::<ServerName>("server", "Only those that this server owns.", Required::False)
             .answer::<BoardList>(200, "By board id.");
-        refused(call, []).end()
+        refused(call, [UnknownReference]).end()
     });
     document.call(Get, "/v1/boards/{id}", "viewBoard", "One board.", |call| {
         let call = board(call).answer::<BoardView>(200, "The board as it is now.");
@@ -104,6 +106,7 @@ fn describe_boards(document: &mut Document) {
                 BadJson,
                 BodyTooLarge,
                 UnsupportedMediaType,
+                UnknownReference,
                 UnknownBoard,
                 BoardNotMovable,
                 DrainConflict,

@@ -116,5 +116,9 @@ fn board(call: Call<'_>) -> Call<'_> {
 
 fn refused<const N: usize>(call: Call<'_>, kinds: [ContractProblemType; N]) -> Call<'_> {
     call.refusals::<ContractProblem, _>(kinds.map(|kind| (kind.status(), kind)))
+        .empty_answer(
+            400,
+            "The request is none of the contract's; the gateway never sends such a one.",
+        )
         .empty_answer(401, "The control token is missing or wrong.")
 }
