@@ -40,7 +40,7 @@ pub struct MoveReport {
     pub fallen_back: u64,
     /// Sessions of which something could not be confirmed.
     pub unconfirmed: Vec<SessionId>,
-    /// With `bounce_limit`: after how many milliseconds the move may be tried again.
+    /// With `bounce_limit` and `move_interval`: after how many milliseconds the move may be tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
 }
@@ -54,6 +54,9 @@ impl MoveReport {
 
     /// The result for a board whose users were told to reconnect of late and would be told again: nobody was disturbed.
     pub const BOUNCE_LIMIT: &str = "bounce_limit";
+
+    /// The result for a board that was moved of late: nobody was disturbed.
+    pub const MOVE_INTERVAL: &str = "move_interval";
 
     /// The result for a board that had left the source which the order named: nothing was begun.
     pub const NOT_AT_SOURCE: &str = "not_at_source";

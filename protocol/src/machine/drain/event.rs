@@ -35,6 +35,10 @@ pub enum Event {
     },
     /// An operator wants no more of it.
     AbortRequested,
+    /// An operator wants no move begun for now.
+    PauseRequested,
+    /// An operator wants it to go on.
+    ResumeRequested,
     /// Time has passed; see [`super::Drain::wake_at`].
     Tick,
 }

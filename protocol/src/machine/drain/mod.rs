@@ -11,38 +11,45 @@
 //!      └───────▶ Waiting ─── listed: nothing left ───────────────────────────────────▶ Ended (done)
 //!
 //!   any of them, AbortRequested: Aborting ── the last move under way has ended ──────▶ Ended (aborted)
+//!   Moving, Confirming, Waiting: PauseRequested, the deadline or a target that is gone ─▶ Paused ── ResumeRequested ─▶ back
+//!   the deadline, where it says stop: Stopping ── the last move under way has ended ────▶ Ended (failed)
 //! ```
 //!
 #![doc = include_str!("table.md")]
 
+mod advice;
+mod deadline;
 mod event;
 mod pacer;
+mod snapshot;
+mod status;
 mod tally;
 mod targets;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod worklist;
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use self::pacer::Pacer;
 use self::tally::Tally;
 use self::targets::Targets;
-use self::worklist::{Counts, Fit, Worklist};
-use crate::admin::{DrainCounts, DrainMode, DrainRequest, DrainState, DrainStatus, MoveReport, Pace};
-use crate::id::{BoardId, DrainId};
+use self::worklist::{Fit, Worklist};
+use crate::admin::{DrainMode, DrainState, MoveReport, OnTargetDown, PausedBy};
+use crate::id::{BoardId, ServerName};
 
+use self::status::LastWords;
 pub use event::{Anomaly, Command, Event};
-pub use targets::TargetLoad;
+pub use snapshot::DrainSnapshot;
+pub use targets::{TargetLoad, spread};
+pub use terms::Terms;
 pub use worklist::{BACK_OFF, OpenBoard, TRIES_MAX};
 
 /// One drain.
 #[derive(Debug, Clone)]
 pub struct Drain {
-    mode: DrainMode,
-    pace: Pace,
+    terms: Terms,
     phase: Phase,
     worklist: Worklist,
     targets: Targets,
@@ -53,6 +60,15 @@ pub struct Drain {
     begun_at: Duration,
     /// The latest time seen; a clock that steps back does not take the drain with it.
     now: Duration,
+    /// How long boards were moved or waited for, over all lives of the gateway.
+    ran: Duration,
+    deadline_passed: bool,
+    /// Why it is paused, or will be once it has begun.
+    paused_by: Option<PausedBy>,
+    /// The targets whose end has paused it last.
+    lost_targets: Vec<ServerName>,
+    /// What was in the way when it ended.
+    last_words: LastWords,
     /// What an earlier run of this drain left to be settled by the first list.
     interrupted: Option<DrainSnapshot>,
     /// Something changed that a restart must know.
@@ -70,23 +86,14 @@ pub enum Phase {
     Confirming,
     /// Mode `stay`: nothing is moved, the sources are watched until they are empty.
     Waiting,
+    /// No move is begun until somebody resumes it; those under way end as they would.
+    Paused,
+    /// The deadline has passed: no move is begun any more, those under way are ending as they would.
+    Stopping,
     /// No move is begun any more; those under way are ending.
     Aborting,
     /// Over.
     Ended(DrainState),
-}
-
-/// What a restart must know of a drain.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DrainSnapshot {
-    /// Where it stood.
-    pub state: DrainState,
-    /// Whether it was being aborted.
-    is_aborting: bool,
-    counts: DrainCounts,
-    /// Whether these were moved, the next list of the sources tells.
-    under_way: Vec<BoardId>,
-    tally: Tally,
 }
 
 /// Whether a list was asked for.
@@ -100,65 +107,43 @@ enum Listing {
 
 impl Drain {
     /// Begins a drain.
-    pub fn new(mode: DrainMode, pace: Pace) -> Self {
+    pub fn new(terms: Terms) -> Self {
         Self {
-            mode,
-            pace,
+            terms,
             phase: Phase::Starting,
             worklist: Worklist::default(),
             targets: Targets::default(),
             tally: Tally::default(),
-            pacer: Pacer::new(pace.boards_per_second),
+            pacer: Pacer::new(terms.pace.boards_per_second),
             listing: Listing::Idle,
             relist_at: Duration::ZERO,
             begun_at: Duration::ZERO,
             now: Duration::ZERO,
+            ran: Duration::ZERO,
+            deadline_passed: false,
+            paused_by: None,
+            lost_targets: Vec::new(),
+            last_words: LastWords::default(),
             interrupted: None,
             is_dirty: false,
         }
     }
 
-    /// Takes up a drain that an earlier process left, running or ended.
-    pub fn resume(mode: DrainMode, pace: Pace, snapshot: DrainSnapshot) -> Self {
-        let counts = Counts {
-            moved: snapshot.counts.moved,
-            closed: snapshot.counts.closed,
-            ..Counts::default()
-        };
-        let drain = Self {
-            tally: snapshot.tally.clone(),
-            ..Self::new(mode, pace)
-        };
-        match snapshot.state {
-            DrainState::Running => Self {
-                worklist: Worklist::with_counts(counts),
-                interrupted: Some(snapshot),
-                ..drain
-            },
-            DrainState::Paused
-            | DrainState::Done
-            | DrainState::Failed
-            | DrainState::Aborted
-            | DrainState::Undoing
-            | DrainState::Undone => Self {
-                worklist: Worklist::with_counts(Counts {
-                    left: snapshot.counts.left,
-                    ..counts
-                }),
-                phase: Phase::Ended(snapshot.state),
-                ..drain
-            },
-        }
-    }
-
     /// Takes an event in and returns what has to be done, in order. `now` counts from the driver's epoch.
     pub fn handle(&mut self, event: Event, now: Duration) -> Vec<Command> {
-        self.now = self.now.max(now);
+        self.count_time(now);
         let mut commands = Vec::new();
+        self.check_deadline(&mut commands);
         match (self.phase, event) {
             (Phase::Starting, Event::Started { boards }) => self.start(boards, &mut commands),
             (
-                Phase::Moving | Phase::Confirming | Phase::Waiting | Phase::Aborting | Phase::Ended(_),
+                Phase::Moving
+                | Phase::Confirming
+                | Phase::Waiting
+                | Phase::Paused
+                | Phase::Stopping
+                | Phase::Aborting
+                | Phase::Ended(_),
                 Event::Started { .. },
             ) => commands.push(Command::Note(Anomaly::StartedAgain)),
 
@@ -166,7 +151,7 @@ impl Drain {
                 let is_current = self.take_list(boards);
                 self.after_list(is_current, &mut commands);
             }
-            (Phase::Aborting, Event::BoardsListed { boards }) => {
+            (Phase::Paused | Phase::Stopping | Phase::Aborting, Event::BoardsListed { boards }) => {
                 self.take_list(boards);
             }
             // The first list comes with `Started`; a list that was asked for before the end is of no use.
@@ -177,6 +162,8 @@ impl Drain {
                 | Phase::Moving
                 | Phase::Confirming
                 | Phase::Waiting
+                | Phase::Paused
+                | Phase::Stopping
                 | Phase::Aborting
                 | Phase::Ended(_),
                 Event::MovePrepared { board },
@@ -187,29 +174,49 @@ impl Drain {
                 | Phase::Moving
                 | Phase::Confirming
                 | Phase::Waiting
+                | Phase::Paused
+                | Phase::Stopping
                 | Phase::Aborting
                 | Phase::Ended(_),
                 Event::MoveEnded { report },
             ) => self.ended(report, &mut commands),
 
-            (Phase::Moving, Event::TargetsChanged { targets }) => {
-                self.targets.set_ready(targets);
-                self.advance(&mut commands);
+            (Phase::Moving | Phase::Confirming, Event::TargetsChanged { targets }) => {
+                self.change_targets(targets, &mut commands);
             }
             // Nothing can begin there.
             (
-                Phase::Starting | Phase::Confirming | Phase::Waiting | Phase::Aborting | Phase::Ended(_),
+                Phase::Starting | Phase::Waiting | Phase::Paused | Phase::Stopping | Phase::Aborting | Phase::Ended(_),
                 Event::TargetsChanged { targets },
-            ) => self.targets.set_ready(targets),
+            ) => {
+                self.targets.set_ready(targets);
+            }
 
             (Phase::Starting, Event::AbortRequested) => self.abort_before_start(&mut commands),
-            (Phase::Moving | Phase::Confirming | Phase::Waiting, Event::AbortRequested) => self.abort(&mut commands),
+            (
+                Phase::Moving | Phase::Confirming | Phase::Waiting | Phase::Paused | Phase::Stopping,
+                Event::AbortRequested,
+            ) => self.abort(&mut commands),
             // It is safe to repeat, and a drain that has ended stays as it ended.
             (Phase::Aborting | Phase::Ended(_), Event::AbortRequested) => {}
 
+            // It is paused as soon as it has seen what there is.
+            (Phase::Starting, Event::PauseRequested) => self.set_paused_by(Some(PausedBy::Operator)),
+            (Phase::Starting, Event::ResumeRequested) => self.set_paused_by(None),
+            (Phase::Moving | Phase::Confirming | Phase::Waiting | Phase::Paused, Event::PauseRequested) => {
+                self.pause(PausedBy::Operator);
+            }
+            (Phase::Paused, Event::ResumeRequested) => self.go_on_after_pause(&mut commands),
+            // Both are safe to repeat; what ends does not stop to wait.
+            (Phase::Stopping | Phase::Aborting | Phase::Ended(_), Event::PauseRequested | Event::ResumeRequested)
+            | (Phase::Moving | Phase::Confirming | Phase::Waiting, Event::ResumeRequested) => {}
+
             (Phase::Moving, Event::Tick) => self.advance(&mut commands),
-            (Phase::Waiting, Event::Tick) => self.relist_when_due(&mut commands),
-            (Phase::Starting | Phase::Confirming | Phase::Aborting | Phase::Ended(_), Event::Tick) => {}
+            (Phase::Waiting | Phase::Paused, Event::Tick) => self.relist_when_due(&mut commands),
+            (
+                Phase::Starting | Phase::Confirming | Phase::Stopping | Phase::Aborting | Phase::Ended(_),
+                Event::Tick,
+            ) => {}
         }
         if std::mem::take(&mut self.is_dirty) {
             commands.insert(0, Command::Persist);
@@ -221,14 +228,15 @@ impl Drain {
     pub fn wake_at(&self) -> Option<Duration> {
         let relist_at = (self.listing == Listing::Idle).then_some(self.relist_at);
         match self.phase {
-            Phase::Starting | Phase::Confirming | Phase::Aborting | Phase::Ended(_) => None,
-            Phase::Waiting => relist_at,
+            Phase::Starting | Phase::Confirming | Phase::Stopping | Phase::Aborting | Phase::Ended(_) => None,
+            Phase::Paused => relist_at,
+            Phase::Waiting => [relist_at, self.deadline_at()].into_iter().flatten().min(),
             Phase::Moving => {
                 let may_start = self.worklist.has_ready()
                     && self.has_free_hand()
-                    && self.targets.has_room(self.pace.loads_per_target);
+                    && self.targets.has_room(self.terms.pace.loads_per_target);
                 let turn = may_start.then(|| self.pacer.next_at());
-                [turn, self.worklist.next_back_off(), relist_at]
+                [turn, self.worklist.next_back_off(), relist_at, self.deadline_at()]
                     .into_iter()
                     .flatten()
                     .min()
@@ -241,75 +249,6 @@ impl Drain {
         self.phase
     }
 
-    /// Returns where the drain stands, in the words of the admin API.
-    pub fn state(&self) -> DrainState {
-        match self.phase {
-            Phase::Starting | Phase::Moving | Phase::Confirming | Phase::Waiting | Phase::Aborting => {
-                DrainState::Running
-            }
-            Phase::Ended(state) => state,
-        }
-    }
-
-    /// Tells the admin API how far the drain is.
-    pub fn status(&self, id: DrainId, request: DrainRequest, now: Duration) -> DrainStatus {
-        DrainStatus {
-            id,
-            state: self.state(),
-            boards: self.counts(),
-            rate: self.tally.rate(self.begun_at, self.now.max(now)),
-            failures: self.tally.failures(),
-            levels: self.tally.levels(),
-            unconfirmed_sessions: self.tally.unconfirmed_sessions,
-            fallen_back_sessions: self.tally.fallen_back_sessions,
-            done: matches!(self.phase, Phase::Ended(_)),
-            progress: String::new(),
-            started_at_ms: 0,
-            ended_at_ms: None,
-            estimate_seconds: None,
-            pace_now: None,
-            deadline_passed: false,
-            paused_by: None,
-            waits_for: Vec::new(),
-            troubled: Vec::new(),
-            undo_until_ms: None,
-            undone: 0,
-            request,
-        }
-    }
-
-    /// Returns what a restart must know.
-    pub fn snapshot(&self) -> DrainSnapshot {
-        // Until the first list has settled it, what the earlier run left is still the truth.
-        if let Some(interrupted) = &self.interrupted {
-            return interrupted.clone();
-        }
-        DrainSnapshot {
-            state: self.state(),
-            is_aborting: self.phase == Phase::Aborting,
-            counts: self.counts(),
-            under_way: self.worklist.under_way(),
-            tally: self.tally.clone(),
-        }
-    }
-
-    /// Returns the boards of the drain by state.
-    pub fn counts(&self) -> DrainCounts {
-        if let Some(interrupted) = &self.interrupted {
-            return interrupted.counts;
-        }
-        let counts = self.worklist.counts();
-        DrainCounts {
-            total: counts.moved + counts.closed + counts.left,
-            moved: counts.moved,
-            failed: self.tally.failed,
-            left: counts.left,
-            closed: counts.closed,
-            moving: counts.under_way,
-            put_off: counts.put_off,
-        }
-    }
-
     fn start(&mut self, boards: Vec<OpenBoard>, commands: &mut Vec<Command>) {
         self.begun_at = self.now;
         self.take_list(boards);
@@ -317,15 +256,70 @@ impl Drain {
         if let Some(interrupted) = self.interrupted.take() {
             self.worklist
                 .reconcile(interrupted.counts.total, &interrupted.under_way);
-            if interrupted.is_aborting {
-                return self.finish(DrainState::Aborted, commands);
+            if let Some(end) = interrupted.end(self.worklist.counts().left) {
+                return self.finish(end, commands);
             }
         }
-        self.phase = match self.mode {
+        if self.paused_by.is_some() {
+            self.phase = Phase::Paused;
+            return;
+        }
+        self.phase = self.phase_of_mode();
+        self.after_list(true, commands);
+    }
+
+    fn phase_of_mode(&self) -> Phase {
+        match self.terms.mode {
             DrainMode::Auto | DrainMode::Reconnect | DrainMode::Transparent => Phase::Moving,
             DrainMode::Stay => Phase::Waiting,
-        };
-        self.after_list(true, commands);
+        }
+    }
+
+    fn set_paused_by(&mut self, paused_by: Option<PausedBy>) {
+        self.is_dirty |= self.paused_by != paused_by;
+        self.paused_by = paused_by;
+    }
+
+    fn pause(&mut self, why: PausedBy) {
+        self.set_paused_by(Some(why));
+        self.phase = Phase::Paused;
+    }
+
+    fn go_on_after_pause(&mut self, commands: &mut Vec<Command>) {
+        self.set_paused_by(None);
+        self.lost_targets.clear();
+        self.phase = self.phase_of_mode();
+        match self.phase {
+            Phase::Moving => self.advance(commands),
+            Phase::Starting
+            | Phase::Confirming
+            | Phase::Waiting
+            | Phase::Paused
+            | Phase::Stopping
+            | Phase::Aborting
+            | Phase::Ended(_) => self.relist_when_due(commands),
+        }
+    }
+
+    /// Takes in which targets are ready; one that is no longer may pause the drain before its next board.
+    fn change_targets(&mut self, targets: Vec<TargetLoad>, commands: &mut Vec<Command>) {
+        let lost = self.targets.set_ready(targets);
+        if !lost.is_empty() && self.terms.on_target_down == OnTargetDown::Pause {
+            self.lost_targets = lost;
+            return self.pause(PausedBy::TargetDown);
+        }
+        if self.phase == Phase::Moving {
+            self.advance(commands);
+        }
+    }
+
+    /// Says how a drain ends that begins no more moves.
+    fn end_by_counts(&self) -> DrainState {
+        if self.worklist.counts().left == 0 {
+            DrainState::Done
+        } else {
+            DrainState::Failed
+        }
     }
 
     /// Takes a list in and returns whether it shows the sources as they are after every move that has ended.
@@ -341,25 +335,27 @@ impl Drain {
 
     /// Goes on where the sources, as just listed, leave something to do, else ends.
     fn after_list(&mut self, is_current: bool, commands: &mut Vec<Command>) {
-        let is_over = match self.mode {
+        let is_over = match self.terms.mode {
             DrainMode::Auto | DrainMode::Reconnect | DrainMode::Transparent => self.worklist.is_exhausted(),
             DrainMode::Stay => self.worklist.counts().left == 0,
         };
         match self.phase {
             Phase::Moving | Phase::Confirming | Phase::Waiting if is_over && is_current => {
-                let is_done = self.worklist.counts().left == 0;
-                self.finish(if is_done { DrainState::Done } else { DrainState::Failed }, commands);
+                self.finish(self.end_by_counts(), commands);
             }
             Phase::Moving | Phase::Confirming => {
                 self.phase = Phase::Moving;
-                self.advance(commands);
+                self.check_deadline(commands);
+                if self.phase == Phase::Moving {
+                    self.advance(commands);
+                }
             }
-            Phase::Waiting | Phase::Starting | Phase::Aborting | Phase::Ended(_) => {}
+            Phase::Waiting | Phase::Starting | Phase::Paused | Phase::Stopping | Phase::Aborting | Phase::Ended(_) => {}
         }
     }
 
     fn prepared(&mut self, board: BoardId, commands: &mut Vec<Command>) {
-        match self.worklist.prepared(&board, &mut self.targets) {
+        match self.worklist.prepared(&board, self.now, &mut self.targets) {
             Fit::Known => self.go_on(commands),
             Fit::NotUnderWay => commands.push(Command::Note(Anomaly::NotUnderWay(board))),
             Fit::AlreadyPrepared => commands.push(Command::Note(Anomaly::PreparedAgain(board))),
@@ -383,7 +379,13 @@ impl Drain {
         match self.phase {
             Phase::Moving => self.advance(commands),
             Phase::Aborting if self.worklist.counts().under_way == 0 => self.finish(DrainState::Aborted, commands),
-            Phase::Aborting | Phase::Starting | Phase::Confirming | Phase::Waiting | Phase::Ended(_) => {}
+            Phase::Stopping => self.finish_stopping(commands),
+            Phase::Aborting
+            | Phase::Starting
+            | Phase::Confirming
+            | Phase::Waiting
+            | Phase::Paused
+            | Phase::Ended(_) => {}
         }
     }
 
@@ -391,24 +393,29 @@ impl Drain {
     fn advance(&mut self, commands: &mut Vec<Command>) {
         self.worklist.release_due(self.now);
         while self.has_free_hand() {
-            let Some((board, avoided)) = self.worklist.first_ready() else {
+            let Some(next) = self.worklist.first_ready() else {
                 break;
             };
-            let Some(target) = self.targets.choose(self.pace.loads_per_target, avoided.as_ref()) else {
+            let loads_max = self.terms.pace.loads_per_target;
+            let Some(target) = self
+                .targets
+                .choose(loads_max, next.home.as_ref(), next.avoided.as_ref())
+            else {
                 break;
             };
             if !self.pacer.take(self.now) {
                 break;
             }
-            let Some(source) = self.worklist.start(&board, &target, &mut self.targets) else {
+            let board = next.board;
+            let Some(try_begun) = self.worklist.start(&board, &target, self.now, &mut self.targets) else {
                 break;
             };
             self.is_dirty = true;
             commands.push(Command::StartMove {
                 board,
-                source,
+                source: try_begun.source,
                 target,
-                mode: self.mode,
+                mode: self.mode_of_try(try_begun.number),
             });
         }
         if self.worklist.is_exhausted() {
@@ -449,12 +456,13 @@ impl Drain {
     fn finish(&mut self, state: DrainState, commands: &mut Vec<Command>) {
         self.is_dirty = true;
         self.phase = Phase::Ended(state);
+        self.last_words = self.words(self.now);
         self.worklist.forget();
         commands.push(Command::Finish { state });
     }
 
     fn has_free_hand(&self) -> bool {
-        self.worklist.counts().under_way < u64::from(self.pace.boards_at_once)
+        self.worklist.counts().under_way < u64::from(self.terms.pace.boards_at_once)
     }
 }
 

@@ -1,6 +1,10 @@
 //! Which target takes the next board: the one with the least planned load that has room for one more load.
+//!
+//! A target that loads much slower than it did, or fails to load, is given half as many boards at once; with each load
+//! that goes well again it is given a little more.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::id::ServerName;
 
@@ -20,6 +24,16 @@ pub(super) struct Targets {
     ready: BTreeMap<ServerName, u64>,
     /// Kept apart: a target may stop being ready while moves to it are under way.
     coming: BTreeMap<ServerName, Coming>,
+    habits: BTreeMap<ServerName, Habit>,
+}
+
+/// What is known of how a target loads.
+#[derive(Debug, Clone, Copy, Default)]
+struct Habit {
+    /// How long a load takes there when all is well: low ones count more than high ones.
+    usual: Option<Duration>,
+    /// Loads at once that it is given, in hundredths; nothing while it is given what was asked for.
+    allowed: Option<u32>,
 }
 
 /// What is on its way to one target.
@@ -31,17 +45,28 @@ struct Coming {
 }
 
 impl Targets {
-    /// Takes in which targets are ready now.
-    pub(super) fn set_ready(&mut self, ready: Vec<TargetLoad>) {
-        self.ready = ready.into_iter().map(|target| (target.server, target.load)).collect();
+    /// Takes in which targets are ready now, and returns those that are no longer.
+    pub(super) fn set_ready(&mut self, ready: Vec<TargetLoad>) -> Vec<ServerName> {
+        let ready: BTreeMap<_, _> = ready.into_iter().map(|target| (target.server, target.load)).collect();
+        let before = std::mem::replace(&mut self.ready, ready);
+        before
+            .into_keys()
+            .filter(|server| !self.ready.contains_key(server))
+            .collect()
     }
 
-    /// Returns the target for the next board; nothing while none has room. `avoided` is the last choice: the board
-    /// failed there.
-    pub(super) fn choose(&self, loads_max: u32, avoided: Option<&ServerName>) -> Option<ServerName> {
+    /// Returns the target for the next board; nothing while none has room. `home` is the only choice where it is ready,
+    /// `avoided` the last one: the board failed there.
+    pub(super) fn choose(
+        &self,
+        loads_max: u32,
+        home: Option<&ServerName>,
+        avoided: Option<&ServerName>,
+    ) -> Option<ServerName> {
+        let home = home.filter(|home| avoided != Some(*home) && self.ready.contains_key(*home));
         self.ready
             .iter()
-            .filter(|(server, _)| self.coming(server).loading < loads_max)
+            .filter(|(server, _)| home.is_none_or(|home| home == *server) && self.can_load(server, loads_max))
             .min_by_key(|(server, load)| {
                 let planned = load.saturating_add(self.coming(server).weight);
                 (avoided == Some(*server), planned)
@@ -51,7 +76,24 @@ impl Targets {
 
     /// Reads whether any target has room for one more load.
     pub(super) fn has_room(&self, loads_max: u32) -> bool {
-        self.ready.keys().any(|server| self.coming(server).loading < loads_max)
+        self.ready.keys().any(|server| self.can_load(server, loads_max))
+    }
+
+    /// Reads whether any server is ready to take boards.
+    pub(super) fn is_any_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Returns the least loads at once that any ready target is given now.
+    pub(super) fn loads_now(&self, loads_max: u32) -> u32 {
+        let allowed = self.ready.keys().map(|server| self.allowed(server, loads_max));
+        allowed.min().unwrap_or(loads_max)
+    }
+
+    /// Lists the ready targets that are given less than was asked for.
+    pub(super) fn slowed(&self, loads_max: u32) -> Vec<&ServerName> {
+        let is_slowed = |server: &&ServerName| self.allowed(server, loads_max) < loads_max;
+        self.ready.keys().filter(is_slowed).collect()
     }
 
     /// Notes that a board is on its way.
@@ -62,11 +104,45 @@ impl Targets {
         coming.weight += weight;
     }
 
-    /// Notes that a board is loaded: the target can load another.
-    pub(super) fn loaded(&mut self, server: &ServerName) {
-        if let Some(coming) = self.coming.get_mut(server) {
-            coming.loading -= 1;
+    /// Notes that a board is loaded, and how long that took: the target can load another.
+    pub(super) fn loaded(&mut self, server: &ServerName, took: Duration) {
+        let Some(coming) = self.coming.get_mut(server) else {
+            return;
+        };
+        coming.loading -= 1;
+        let at_once = coming.loading + 1;
+        let habit = self.habits.entry(server.clone()).or_default();
+        let usual = habit.usual.unwrap_or(took);
+        if took > usual.saturating_mul(SLOWER).max(usual.saturating_add(SLOWER_BY)) {
+            return self.slow_down(server, at_once);
         }
+        // A quicker load is believed at once, a slower one by and by.
+        habit.usual = Some(if took < usual { took } else { (usual * 15 + took) / 16 });
+        habit.allowed = habit.allowed.map(|allowed| allowed.saturating_add(RECOVERY));
+    }
+
+    /// Notes that a target could not load a board.
+    pub(super) fn failed_to_load(&mut self, server: &ServerName) {
+        let at_once = self.coming(server).loading + 1;
+        self.slow_down(server, at_once);
+    }
+
+    /// Halves what a target is given.
+    fn slow_down(&mut self, server: &ServerName, at_once: u32) {
+        let habit = self.habits.entry(server.clone()).or_default();
+        let allowed = habit
+            .allowed
+            .map_or(at_once, |allowed| at_once.min(allowed / HUNDREDTHS));
+        habit.allowed = Some((allowed / 2).max(1).saturating_mul(HUNDREDTHS));
+    }
+
+    fn can_load(&self, server: &ServerName, loads_max: u32) -> bool {
+        self.coming(server).loading < self.allowed(server, loads_max)
+    }
+
+    fn allowed(&self, server: &ServerName, loads_max: u32) -> u32 {
+        let allowed = self.habits.get(server).and_then(|habit| habit.allowed);
+        allowed.map_or(loads_max, |allowed| loads_max.min(allowed / HUNDREDTHS))
     }
 
     /// Notes that a move has ended.
@@ -89,6 +165,31 @@ impl Targets {
     }
 }
 
+/// Says where boards would go, one after the other, if each of them arrived; their sessions are given in that order.
+pub fn spread(sessions: impl IntoIterator<Item = u64>, ready: Vec<TargetLoad>) -> Vec<Option<ServerName>> {
+    let mut targets = Targets::default();
+    targets.set_ready(ready);
+    let mut place = |sessions: u64| {
+        let target = targets.choose(1, None, None)?;
+        let weight = sessions.saturating_add(1);
+        targets.start(&target, weight);
+        targets.end(&target, weight, true, true);
+        Some(target)
+    };
+    sessions.into_iter().map(&mut place).collect()
+}
+
+/// A load that takes this many times the usual is slow …
+const SLOWER: u32 = 3;
+
+/// … if it is slower by at least as much: small times vary by themselves.
+const SLOWER_BY: Duration = Duration::from_millis(500);
+
+/// What each load that goes well gives back: a quarter of a load.
+const RECOVERY: u32 = 25;
+
+const HUNDREDTHS: u32 = 100;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,7 +211,7 @@ mod tests {
     fn choice(targets: &Targets, loads_max: u32, avoided: Option<&str>) -> Option<String> {
         let avoided = avoided.map(|server| server.parse().unwrap());
         targets
-            .choose(loads_max, avoided.as_ref())
+            .choose(loads_max, None, avoided.as_ref())
             .map(|server| server.to_string())
     }
 
@@ -141,7 +242,59 @@ mod tests {
             load: 0,
         }]);
         assert!(!targets.has_room(1));
-        targets.loaded(&"a".parse().unwrap());
+        targets.loaded(&"a".parse().unwrap(), Duration::ZERO);
         assert!(targets.has_room(1));
+    }
+
+    #[test]
+    fn a_target_that_slows_down_or_fails_is_given_half_and_recovers_by_and_by() {
+        let a: ServerName = "a".parse().unwrap();
+        let mut targets = targets(&[("a", 0)]);
+        let load = |targets: &mut Targets, at_once: u32, took: u64| {
+            for _ in 0..at_once {
+                targets.start(&a, 1);
+            }
+            for _ in 0..at_once {
+                targets.loaded(&a, Duration::from_millis(took));
+                targets.end(&a, 1, false, true);
+            }
+        };
+        load(&mut targets, 8, 100);
+        load(&mut targets, 8, 550);
+        assert_eq!(targets.loads_now(8), 8, "some hundred milliseconds are noise");
+        targets.start(&a, 1);
+        for _ in 0..7 {
+            targets.start(&a, 1);
+        }
+        targets.loaded(&a, Duration::from_secs(3));
+        assert_eq!((targets.loads_now(8), targets.slowed(8).len()), (4, 1));
+        for _ in 0..7 {
+            targets.failed_to_load(&a);
+            targets.end(&a, 1, true, false);
+        }
+        targets.end(&a, 1, false, true);
+        assert_eq!(targets.loads_now(8), 1, "it is never given nothing");
+        load(&mut targets, 1, 100);
+        assert_eq!(targets.loads_now(8), 1);
+        for _ in 0..27 {
+            load(&mut targets, 1, 100);
+        }
+        assert_eq!((targets.loads_now(8), targets.slowed(8).len()), (8, 0));
+    }
+
+    #[test]
+    fn a_board_goes_home_where_that_is_ready() {
+        let mut targets = targets(&[("a", 10), ("b", 4)]);
+        let choose = |targets: &Targets, home: &str, avoided: Option<&str>| {
+            let (home, avoided) = (home.parse().unwrap(), avoided.map(|avoided| avoided.parse().unwrap()));
+            targets
+                .choose(1, Some(&home), avoided.as_ref())
+                .map(|server| server.to_string())
+        };
+        assert_eq!(choose(&targets, "a", None).as_deref(), Some("a"));
+        assert_eq!(choose(&targets, "a", Some("a")).as_deref(), Some("b"));
+        assert_eq!(choose(&targets, "c", None).as_deref(), Some("b"));
+        targets.start(&"a".parse().unwrap(), 1);
+        assert_eq!(choose(&targets, "a", None), None, "it waits for its turn there");
     }
 }

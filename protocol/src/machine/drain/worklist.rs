@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use super::targets::Targets;
-use crate::admin::MoveReport;
+use crate::admin::{MoveReport, TroubledBoard};
 use crate::id::{BoardId, ServerName};
 
 /// A board that is open on a source.
@@ -16,6 +16,34 @@ pub struct OpenBoard {
     pub source: ServerName,
     /// How many sessions are on it.
     pub sessions: u64,
+    /// The target that it goes to wherever that is ready; an undo brings each board back to where it was.
+    pub home: Option<ServerName>,
+}
+
+/// The board to move next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Next {
+    pub(super) board: BoardId,
+    pub(super) home: Option<ServerName>,
+    /// Where it failed last.
+    pub(super) avoided: Option<ServerName>,
+}
+
+/// A move that was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Try {
+    pub(super) source: ServerName,
+    /// The first is 1.
+    pub(super) number: u32,
+}
+
+/// Boards that wait for one reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Waits {
+    /// They are tried again.
+    pub(super) waiting: u64,
+    /// They were given up.
+    pub(super) given_up: u64,
 }
 
 /// Every board that the drain has met, each in one state, counted as it changes.
@@ -47,6 +75,9 @@ struct Entry {
     /// Moves begun, but for those that disturbed nobody and say nothing of the board's next try.
     tries: u32,
     last_target: Option<ServerName>,
+    /// How its last move ended that did not bring it to its target.
+    last_reason: Option<String>,
+    home: Option<ServerName>,
     state: State,
 }
 
@@ -64,6 +95,7 @@ enum State {
         target: ServerName,
         weight: u64,
         is_loading: bool,
+        begun_at: Duration,
     },
     GivenUp,
     Moved,
@@ -117,10 +149,11 @@ impl Worklist {
                 board,
                 source,
                 sessions,
+                home,
             } = listed;
             missing.remove(&board);
             let Some(entry) = self.boards.get_mut(&board) else {
-                self.add(board, source, sessions);
+                self.add(board, source, sessions, home);
                 continue;
             };
             entry.source = source;
@@ -170,21 +203,34 @@ impl Worklist {
         }
     }
 
-    /// Returns the board to move next and the target where it failed last.
-    pub(super) fn first_ready(&self) -> Option<(BoardId, Option<ServerName>)> {
+    /// Returns the board to move next.
+    pub(super) fn first_ready(&self) -> Option<Next> {
         let (_, board) = self.ready.first()?;
         let entry = self.boards.get(board)?;
-        Some((board.clone(), entry.last_target.clone()))
+        Some(Next {
+            board: board.clone(),
+            home: entry.home.clone(),
+            avoided: entry.last_target.clone(),
+        })
     }
 
-    /// Notes that a move was begun, and returns where from; nothing where there is no such board.
-    pub(super) fn start(&mut self, board: &BoardId, target: &ServerName, targets: &mut Targets) -> Option<ServerName> {
+    /// Notes that a move was begun; nothing where there is no such board.
+    pub(super) fn start(
+        &mut self,
+        board: &BoardId,
+        target: &ServerName,
+        now: Duration,
+        targets: &mut Targets,
+    ) -> Option<Try> {
         let entry = self.boards.get_mut(board)?;
         // A board costs its target something even while nobody is on it.
         let weight = entry.sessions.saturating_add(1);
         entry.tries += 1;
         entry.last_target = Some(target.clone());
-        let source = entry.source.clone();
+        let begun = Try {
+            source: entry.source.clone(),
+            number: entry.tries,
+        };
         targets.start(target, weight);
         let target = target.clone();
         self.change(
@@ -193,17 +239,23 @@ impl Worklist {
                 target,
                 weight,
                 is_loading: true,
+                begun_at: now,
             },
         );
-        Some(source)
+        Some(begun)
     }
 
     /// Notes that the target has loaded a board.
-    pub(super) fn prepared(&mut self, board: &BoardId, targets: &mut Targets) -> Fit {
+    pub(super) fn prepared(&mut self, board: &BoardId, now: Duration, targets: &mut Targets) -> Fit {
         match self.boards.get_mut(board).map(|entry| &mut entry.state) {
-            Some(State::UnderWay { target, is_loading, .. }) if *is_loading => {
+            Some(State::UnderWay {
+                target,
+                is_loading,
+                begun_at,
+                ..
+            }) if *is_loading => {
                 *is_loading = false;
-                targets.loaded(target);
+                targets.loaded(target, now.saturating_sub(*begun_at));
                 Fit::Known
             }
             Some(State::UnderWay { .. }) => Fit::AlreadyPrepared,
@@ -229,6 +281,7 @@ impl Worklist {
             target,
             weight,
             is_loading,
+            begun_at: _,
         } = &entry.state
         else {
             return None;
@@ -238,14 +291,18 @@ impl Worklist {
             MoveReport::NOT_AT_SOURCE => Ending::Gone,
             _ if report.server.as_ref() == Some(target) => Ending::Arrived,
             MoveReport::STAY => Ending::Stays,
-            MoveReport::BOUNCE_LIMIT => Ending::PutOff,
+            MoveReport::BOUNCE_LIMIT | MoveReport::MOVE_INTERVAL => Ending::PutOff,
             _ => Ending::Failed,
         };
         if let Ending::Stays | Ending::PutOff | Ending::Gone = ending {
             // Nobody was disturbed, so it was no try.
             entry.tries -= 1;
         }
+        entry.last_reason = (ending != Ending::Arrived).then(|| report.result.clone());
         targets.end(target, *weight, *is_loading, ending == Ending::Arrived);
+        if *is_loading && ending == Ending::Failed && blames_target(&report.result) {
+            targets.failed_to_load(target);
+        }
         let next = match ending {
             Ending::Arrived => State::Moved,
             Ending::Gone if report.server.is_some() => State::Moved,
@@ -288,6 +345,11 @@ impl Worklist {
         !self.ready.is_empty()
     }
 
+    /// Returns how many boards could be started now, but for pace and targets.
+    pub(super) fn ready_count(&self) -> u64 {
+        self.ready.len() as u64
+    }
+
     /// Returns when the first wait is over.
     pub(super) fn next_back_off(&self) -> Option<Duration> {
         self.backing_off.first().map(|(until, _)| *until)
@@ -298,6 +360,11 @@ impl Worklist {
         self.counts
     }
 
+    /// Reads whether no board is remembered.
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.boards.is_empty()
+    }
+
     /// Forgets the boards and keeps their counts: the drain has ended.
     pub(super) fn forget(&mut self) {
         *self = Self::with_counts(Counts {
@@ -306,7 +373,47 @@ impl Worklist {
         });
     }
 
-    fn add(&mut self, board: BoardId, source: ServerName, sessions: u64) {
+    /// Counts the boards that wait, by what they wait for.
+    pub(super) fn waits(&self) -> BTreeMap<&str, Waits> {
+        let mut waits: BTreeMap<&str, Waits> = BTreeMap::new();
+        for entry in self.boards.values() {
+            let Some(reason) = entry.last_reason.as_deref() else {
+                continue;
+            };
+            match entry.state {
+                State::BackingOff { .. } | State::PutOff { .. } => waits.entry(reason).or_default().waiting += 1,
+                State::GivenUp => waits.entry(reason).or_default().given_up += 1,
+                State::Ready | State::UnderWay { .. } | State::Moved | State::Closed => {}
+            }
+        }
+        waits
+    }
+
+    /// Lists boards that failed or wait, those given up first.
+    pub(super) fn troubled(&self, now: Duration, most: usize) -> Vec<TroubledBoard> {
+        let mut troubled: Vec<(bool, TroubledBoard)> = Vec::new();
+        for (board, entry) in &self.boards {
+            let (is_waiting, retry_at) = match entry.state {
+                State::GivenUp => (false, None),
+                State::BackingOff { until } | State::PutOff { until } => (true, Some(until)),
+                State::Ready | State::UnderWay { .. } if entry.last_reason.is_some() => (true, Some(now)),
+                State::Ready | State::UnderWay { .. } | State::Moved | State::Closed => continue,
+            };
+            let row = TroubledBoard {
+                board: board.clone(),
+                server: entry.source.clone(),
+                sessions: entry.sessions,
+                reason: entry.last_reason.clone().unwrap_or_default(),
+                tries: entry.tries,
+                retry_in_seconds: retry_at.map(|at| at.saturating_sub(now).as_secs_f64()),
+            };
+            troubled.push((is_waiting, row));
+        }
+        troubled.sort_by_key(|(is_waiting, row)| (*is_waiting, std::cmp::Reverse(row.tries)));
+        troubled.into_iter().take(most).map(|(_, row)| row).collect()
+    }
+
+    fn add(&mut self, board: BoardId, source: ServerName, sessions: u64, home: Option<ServerName>) {
         self.ready.insert((sessions, board.clone()));
         self.counts.left += 1;
         let entry = Entry {
@@ -314,6 +421,8 @@ impl Worklist {
             sessions,
             tries: 0,
             last_target: None,
+            last_reason: None,
+            home,
             state: State::Ready,
         };
         self.boards.insert(board, entry);
@@ -380,6 +489,14 @@ impl State {
             Self::UnderWay { .. } | Self::Moved | Self::Closed => false,
         }
     }
+}
+
+/// Reads whether a move failed because the target did not load the board.
+fn blames_target(reason: &str) -> bool {
+    matches!(
+        reason,
+        "prepare_refused" | "prepare_timeout" | "target_down" | "target_nonsense"
+    )
 }
 
 /// Waits longer after each try: 1, 2, 4, 8 and 16 s.

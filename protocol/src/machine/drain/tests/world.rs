@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::pacer::LATENESS_MAX;
 use super::super::*;
-use crate::admin::Level;
+use crate::admin::{Level, OnDeadline, OnTargetDown, Pace};
 use crate::generation::Generation;
 use crate::id::ServerName;
 
@@ -58,6 +58,9 @@ pub(super) struct World {
     pub(super) drain: Drain,
     pub(super) mode: DrainMode,
     pub(super) pace: Pace,
+    pub(super) terms: Terms,
+    /// Somebody paused it and nobody has resumed it since.
+    is_paused: bool,
     pub(super) kept: Option<DrainSnapshot>,
     pub(super) sources: BTreeMap<BoardId, u64>,
     pub(super) arrived: BTreeSet<BoardId>,
@@ -99,14 +102,28 @@ impl World {
             boards_at_once: 1 + choices.below(8) as u32,
             loads_per_target: 1 + choices.below(4) as u32,
         };
+        let terms = Terms {
+            mode,
+            pace,
+            deadline: [None, Some(Duration::from_secs(5)), Some(Duration::from_secs(60))][choices.below(3) as usize],
+            on_deadline: [
+                OnDeadline::Stop,
+                OnDeadline::Pause,
+                OnDeadline::Hurry,
+                OnDeadline::Continue,
+            ][choices.below(4) as usize],
+            on_target_down: [OnTargetDown::Pause, OnTargetDown::Continue][choices.below(2) as usize],
+        };
         let boards = choices.below(40);
         let sources = (0..boards).map(|number| (board(number), choices.below(4))).collect();
         let fail_chance = [0, 10, 50, 100][choices.below(4) as usize];
         Self {
             now: choices.millis(5000),
-            drain: Drain::new(mode, pace),
+            drain: Drain::new(terms),
             mode,
             pace,
+            terms,
+            is_paused: false,
             kept: None,
             sources,
             arrived: BTreeSet::new(),
@@ -164,6 +181,10 @@ impl World {
             assert!(next > self.now, "the machine asks to be woken at once, for ever");
         }
         self.now = self.now.max(next);
+        if self.drain.phase() == Phase::Paused && (self.trouble_left == 0 || self.choices.percent(30)) {
+            self.is_paused = false;
+            return self.tell(Event::ResumeRequested);
+        }
         if next_list == Some(next) {
             let (_, boards) = self.listing.take().expect("it is due");
             let boards = boards.unwrap_or_else(|| self.list());
@@ -239,7 +260,7 @@ impl World {
     }
 
     pub(super) fn make_trouble(&mut self) {
-        match self.choices.below(if self.may_crash { 8 } else { 7 }) {
+        match self.choices.below(if self.may_crash { 9 } else { 8 }) {
             0 | 1 => self.change_targets(),
             2 => {
                 let idle = self.sources.keys().find(|board| !self.flights.contains_key(*board));
@@ -287,6 +308,14 @@ impl World {
                 let choice = self.choices.below(4) as usize;
                 self.tell(events[choice].clone());
             }
+            7 if self.choices.percent(50) => {
+                self.is_paused = true;
+                self.tell(Event::PauseRequested);
+            }
+            7 => {
+                self.is_paused = false;
+                self.tell(Event::ResumeRequested);
+            }
             _ => self.crash(),
         }
     }
@@ -300,8 +329,9 @@ impl World {
             self.land(&board, arrives);
         }
         self.failures = kept.tally.failed;
-        self.drain = Drain::resume(self.mode, self.pace, serde_json::from_str(&text).unwrap());
+        self.drain = Drain::resume(self.terms, serde_json::from_str(&text).unwrap());
         self.now = self.choices.millis(1000);
+        self.is_paused = false;
         self.listing = None;
         self.starts.clear();
         self.tries.clear();
@@ -336,6 +366,7 @@ impl World {
             board: board.clone(),
             source: "s".parse().unwrap(),
             sessions: *sessions,
+            home: None,
         };
         self.sources.iter().map(open).collect()
     }
@@ -390,6 +421,7 @@ impl World {
     pub(super) fn start(&mut self, board: BoardId, target: ServerName, mode: DrainMode) {
         assert_ne!(mode, DrainMode::Stay);
         assert!(!self.aborted, "a move begun after the abort");
+        assert!(!self.is_paused, "a move begun while it is paused");
         assert!(self.ready.iter().any(|ready| ready.server == target));
         let kept = self.kept.as_ref().expect("kept before the first start");
         assert!(
@@ -424,6 +456,9 @@ impl World {
     }
 
     pub(super) fn check_pace(&self) {
+        if self.terms.on_deadline == OnDeadline::Hurry && self.drain.deadline_passed {
+            return;
+        }
         assert!(self.flights.len() <= self.pace.boards_at_once as usize);
         for target in &self.ready {
             let loading = |flight: &&Flight| flight.target == target.server && flight.is_loading();
@@ -453,14 +488,15 @@ impl World {
         match state {
             DrainState::Done => assert_eq!(counts.left, 0),
             DrainState::Failed => {
-                assert!(counts.left > 0 && self.fail_chance > 0);
+                let is_late = self.terms.on_deadline == OnDeadline::Stop && self.drain.deadline_passed;
+                assert!(counts.left > 0 && (self.fail_chance > 0 || is_late));
             }
             DrainState::Aborted => assert!(self.aborted),
             DrainState::Running | DrainState::Paused | DrainState::Undoing | DrainState::Undone => {
                 panic!("a drain does not end so")
             }
         }
-        let later = Drain::resume(self.mode, self.pace, self.kept.clone().unwrap());
+        let later = Drain::resume(self.terms, self.kept.clone().unwrap());
         assert_eq!(later.counts(), counts);
         assert_eq!(later.state(), state);
         for event in [
@@ -487,8 +523,10 @@ pub(super) fn phase_index(phase: Phase) -> usize {
         Phase::Moving => 1,
         Phase::Confirming => 2,
         Phase::Waiting => 3,
-        Phase::Aborting => 4,
-        Phase::Ended(_) => 5,
+        Phase::Paused => 4,
+        Phase::Stopping => 5,
+        Phase::Aborting => 6,
+        Phase::Ended(_) => 7,
     }
 }
 
@@ -500,7 +538,9 @@ pub(super) fn event_index(event: &Event) -> usize {
         Event::MoveEnded { .. } => 3,
         Event::TargetsChanged { .. } => 4,
         Event::AbortRequested => 5,
-        Event::Tick => 6,
+        Event::PauseRequested => 6,
+        Event::ResumeRequested => 7,
+        Event::Tick => 8,
     }
 }
 
@@ -524,6 +564,7 @@ pub(super) fn open(number: u64, sessions: u64) -> OpenBoard {
         board: board(number),
         source: "s".parse().unwrap(),
         sessions,
+        home: None,
     }
 }
 

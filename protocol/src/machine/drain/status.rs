@@ -1,0 +1,249 @@
+//! What is told of a drain: how far it is, and why it does not get further.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::advice::advice;
+use super::{Drain, Phase};
+use crate::admin::{
+    DrainCounts, DrainRequest, DrainState, DrainStatus, Hindrance, OnDeadline, Pace, PausedBy, TroubledBoard,
+};
+use crate::id::{DrainId, ServerName};
+
+/// What was in the way of a drain.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct LastWords {
+    waits_for: Vec<Hindrance>,
+    troubled: Vec<TroubledBoard>,
+}
+
+impl Drain {
+    /// Returns where the drain stands, in the words of the admin API.
+    pub fn state(&self) -> DrainState {
+        match self.phase {
+            Phase::Starting if self.paused_by.is_some() => DrainState::Paused,
+            Phase::Starting
+            | Phase::Moving
+            | Phase::Confirming
+            | Phase::Waiting
+            | Phase::Stopping
+            | Phase::Aborting => DrainState::Running,
+            Phase::Paused => DrainState::Paused,
+            Phase::Ended(state) => state,
+        }
+    }
+
+    /// Tells the admin API how far the drain is; what only its keeper knows is left empty.
+    pub fn status(&self, id: DrainId, request: DrainRequest, now: Duration) -> DrainStatus {
+        let now = self.now.max(now);
+        let rate = self.tally.rate(self.begun_at, now);
+        let boards = self.counts();
+        let state = self.state();
+        let LastWords { waits_for, troubled } = self.words(now);
+        let estimate_seconds = self.estimate(boards, rate);
+        DrainStatus {
+            id,
+            state,
+            boards,
+            rate: (rate * 10.0).round() / 10.0,
+            failures: self.tally.failures(),
+            levels: self.tally.levels(),
+            unconfirmed_sessions: self.tally.unconfirmed_sessions,
+            fallen_back_sessions: self.tally.fallen_back_sessions,
+            done: matches!(self.phase, Phase::Ended(_)),
+            progress: self.progress(state, boards, estimate_seconds, &waits_for),
+            started_at_ms: 0,
+            ended_at_ms: None,
+            estimate_seconds,
+            pace_now: (!matches!(self.phase, Phase::Ended(_))).then(|| self.pace_now()),
+            deadline_passed: self.deadline_passed,
+            paused_by: match state {
+                DrainState::Paused => self.paused_by,
+                DrainState::Running
+                | DrainState::Done
+                | DrainState::Failed
+                | DrainState::Aborted
+                | DrainState::Undoing
+                | DrainState::Undone => None,
+            },
+            waits_for,
+            troubled,
+            undo_until_ms: None,
+            undone: 0,
+            request,
+        }
+    }
+
+    /// Returns the boards of the drain by state.
+    pub fn counts(&self) -> DrainCounts {
+        if let Some(interrupted) = &self.interrupted {
+            return interrupted.counts;
+        }
+        let counts = self.worklist.counts();
+        DrainCounts {
+            total: counts.moved + counts.closed + counts.left,
+            moved: counts.moved,
+            failed: self.tally.failed,
+            left: counts.left,
+            closed: counts.closed,
+            moving: counts.under_way,
+            put_off: counts.put_off,
+        }
+    }
+
+    fn pace_now(&self) -> Pace {
+        let pace = self.terms.pace;
+        Pace {
+            loads_per_target: self.targets.loads_now(pace.loads_per_target),
+            ..pace
+        }
+    }
+
+    fn estimate(&self, boards: DrainCounts, rate: f64) -> Option<f64> {
+        match self.phase {
+            Phase::Moving | Phase::Confirming if rate > 0.0 => {
+                Some(((boards.left as f64 / rate) * 10.0).round() / 10.0)
+            }
+            Phase::Starting
+            | Phase::Moving
+            | Phase::Confirming
+            | Phase::Waiting
+            | Phase::Paused
+            | Phase::Stopping
+            | Phase::Aborting
+            | Phase::Ended(_) => None,
+        }
+    }
+
+    /// Says what is in the way now; once it has ended, what was.
+    pub(super) fn words(&self, now: Duration) -> LastWords {
+        if matches!(self.phase, Phase::Ended(_)) && self.worklist.is_forgotten() {
+            return self.last_words.clone();
+        }
+        LastWords {
+            waits_for: self.waits_for(),
+            troubled: self.worklist.troubled(now, TROUBLED_MAX),
+        }
+    }
+
+    /// Lists what keeps the drain from going on, the weightiest first.
+    fn waits_for(&self) -> Vec<Hindrance> {
+        let left = self.worklist.counts().left;
+        let mut waits = Vec::new();
+        match self.phase {
+            Phase::Paused => waits.push(self.why_paused(left)),
+            Phase::Ended(DrainState::Failed) if self.deadline_passed && self.terms.on_deadline == OnDeadline::Stop => {
+                let detail = "the deadline passed with boards left; start a drain with more time or a faster pace";
+                waits.push(hindrance("deadline", detail, left));
+            }
+            Phase::Waiting => {
+                let detail = "mode stay: boards are not moved, the drain waits until their users have left";
+                waits.push(hindrance("stay", detail, left));
+            }
+            Phase::Moving if left > 0 && !self.targets.is_any_ready() => {
+                let detail = "none of the targets is ready to take boards; GET /v1/servers says why";
+                waits.push(hindrance("no_target", detail, left));
+            }
+            Phase::Starting
+            | Phase::Moving
+            | Phase::Confirming
+            | Phase::Stopping
+            | Phase::Aborting
+            | Phase::Ended(_) => {}
+        }
+        let slowed = self.targets.slowed(self.terms.pace.loads_per_target);
+        if self.phase == Phase::Moving && !slowed.is_empty() {
+            let detail = format!(
+                "{} loads slower than before or fails to load, and is given fewer boards at once",
+                names(slowed.into_iter())
+            );
+            waits.push(hindrance("slow_target", &detail, self.worklist.ready_count()));
+        }
+        let mut by_reason: Vec<Hindrance> = Vec::new();
+        for (reason, boards) in self.worklist.waits() {
+            let fate = match (boards.waiting, boards.given_up) {
+                (_, 0) => String::new(),
+                (0, given_up) => format!("; given up: {given_up}"),
+                (waiting, given_up) => format!("; tried again: {waiting}, given up: {given_up}"),
+            };
+            let detail = format!("{}{fate}", advice(reason));
+            by_reason.push(hindrance(reason, &detail, boards.waiting + boards.given_up));
+        }
+        by_reason.sort_by_key(|hindrance| std::cmp::Reverse(hindrance.boards));
+        waits.extend(by_reason);
+        waits
+    }
+
+    fn why_paused(&self, left: u64) -> Hindrance {
+        match self.paused_by {
+            Some(PausedBy::Operator) | None => {
+                hindrance("paused", "somebody paused the drain; resume or abort it", left)
+            }
+            Some(PausedBy::Deadline) => {
+                let detail = "the deadline has passed, and on_deadline says pause; resume or abort the drain";
+                hindrance("deadline", detail, left)
+            }
+            Some(PausedBy::TargetDown) => {
+                let detail = format!(
+                    "{} stopped being ready, and on_target_down says pause; look at GET /v1/servers, then resume, abort or \
+                     undo the drain",
+                    if self.lost_targets.is_empty() {
+                        "a target".to_owned()
+                    } else {
+                        names(self.lost_targets.iter())
+                    }
+                );
+                hindrance("target_down", &detail, left)
+            }
+        }
+    }
+
+    fn progress(
+        &self,
+        state: DrainState,
+        boards: DrainCounts,
+        estimate_seconds: Option<f64>,
+        waits_for: &[Hindrance],
+    ) -> String {
+        let word = match (state, self.phase) {
+            (DrainState::Running, Phase::Starting) => "starting",
+            (DrainState::Running, Phase::Aborting) => "aborting",
+            (DrainState::Running, Phase::Stopping) => "stopping at its deadline",
+            (DrainState::Running, Phase::Moving | Phase::Confirming) => "running",
+            (DrainState::Running, Phase::Waiting) => "waiting",
+            (DrainState::Running, Phase::Paused | Phase::Ended(_)) | (DrainState::Paused, _) => "paused",
+            (DrainState::Done, _) => "done",
+            (DrainState::Failed, _) => "failed",
+            (DrainState::Aborted, _) => "aborted",
+            (DrainState::Undoing, _) => "undoing",
+            (DrainState::Undone, _) => "undone",
+        };
+        let mut text = format!(
+            "{word}: {} of {} boards moved, {} left",
+            boards.moved, boards.total, boards.left
+        );
+        if let Some(seconds) = estimate_seconds {
+            text.push_str(&format!(", about {} s to go", seconds.ceil()));
+        }
+        if let Some(first) = waits_for.first() {
+            text.push_str(&format!("; {} ({} boards)", first.reason, first.boards));
+        }
+        text
+    }
+}
+
+fn hindrance(reason: &str, detail: &str, boards: u64) -> Hindrance {
+    Hindrance {
+        reason: reason.to_owned(),
+        detail: detail.to_owned(),
+        boards,
+    }
+}
+
+fn names<'a>(servers: impl Iterator<Item = &'a ServerName>) -> String {
+    servers.map(ServerName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// Enough to see what is wrong; more is in the log.
+const TROUBLED_MAX: usize = 20;
