@@ -5,6 +5,7 @@
 
 mod boards;
 mod body;
+mod drain_events;
 mod drains;
 mod guard;
 mod listener;
@@ -49,8 +50,11 @@ impl Admin {
     pub fn router(self) -> Router {
         Router::new()
             .route("/v1/drains", get(drains::list).post(drains::start))
-            .route("/v1/drains/{id}", get(drains::status))
+            .route("/v1/drains/{id}", get(drains::status).put(drains::put))
+            .route("/v1/drains/{id}/events", get(drain_events::follow))
             .route("/v1/drains/{id}/abort", post(drains::abort))
+            .route("/v1/drains/{id}/pause", post(drains::pause))
+            .route("/v1/drains/{id}/resume", post(drains::resume))
             .route("/v1/boards", get(boards::list))
             .route("/v1/boards/{id}", get(boards::view))
             .route("/v1/boards/{id}/move", post(boards::carry))

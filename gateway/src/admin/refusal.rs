@@ -29,6 +29,7 @@ impl From<StartError> for Refusal {
         let problem = match error {
             StartError::Plan(fault) => Problem::new(kind_of(&fault), detail).at(fault.field()),
             StartError::Exists { id } => Problem::new(ProblemType::DrainExists, detail).at("id").because_of(id),
+            StartError::KeyReused { id } => Problem::new(ProblemType::IdempotencyMismatch, detail).because_of(id),
             StartError::Conflict { running } => Problem::new(ProblemType::DrainConflict, detail).because_of(running),
             StartError::NoHome { .. } => Problem::new(ProblemType::ImpossibleDrain, detail).at("to"),
             StartError::NoTarget { .. } => Problem::new(ProblemType::TargetNotReady, detail).at("to"),
@@ -59,11 +60,12 @@ impl From<RegistryError> for Refusal {
 
 fn kind_of(fault: &PlanError) -> ProblemType {
     match fault {
-        PlanError::Pace(_) => ProblemType::InvalidField,
+        PlanError::Pace(_) | PlanError::Seconds { .. } => ProblemType::InvalidField,
         PlanError::UnknownServer { .. } | PlanError::UnknownRelease { .. } => ProblemType::UnknownReference,
-        PlanError::Empty { .. } | PlanError::SourceIsTarget { .. } | PlanError::NoOtherServer { .. } => {
-            ProblemType::ImpossibleDrain
-        }
+        PlanError::Labels
+        | PlanError::Empty { .. }
+        | PlanError::SourceIsTarget { .. }
+        | PlanError::NoOtherServer { .. } => ProblemType::ImpossibleDrain,
     }
 }
 

@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use handover_protocol::admin::{DrainRequest, DrainState, DrainStatus, ServerView};
 use handover_protocol::{DrainId, ReleaseName, ServerName};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info, info_span};
 
 use super::driver::Driver;
+use super::events::Read;
 use super::fleet::Fleet;
-use super::job::Job;
+use super::job::{Job, Verb};
 use super::newcomers::newcomers_after;
 use super::plan::{DrainPlan, PlanError};
 use super::record::DrainRecord;
@@ -52,6 +54,12 @@ pub enum StartError {
     #[error("drain {id} was started by another request; choose another id, or none")]
     Exists {
         /// The id.
+        id: DrainId,
+    },
+    /// Another request came with that idempotency key.
+    #[error("the idempotency key came with another request before, which started drain {id}; choose another key")]
+    KeyReused {
+        /// That drain.
         id: DrainId,
     },
     /// A running drain empties a source or target of this one, or fills one of its sources.
@@ -122,7 +130,7 @@ impl Drains {
                 }
             };
             let job = Arc::new(Job::resumed(id.clone(), record));
-            if job.state() == DrainState::Running {
+            if !job.state().is_over() {
                 running.push(Arc::clone(&job));
             }
             self.jobs().insert(id, job);
@@ -147,14 +155,14 @@ impl Drains {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn start(self: &Arc<Self>, request: DrainRequest) -> Result<Started, StartError> {
+    pub async fn start(self: &Arc<Self>, request: DrainRequest, key: Option<String>) -> Result<Started, StartError> {
         if self.shutdown.is_cancelled() {
             return Err(StartError::ShuttingDown);
         }
         if !self.is_resumed() {
             return Err(StartError::Starting);
         }
-        let (job, is_new) = self.admit(request)?;
+        let (job, is_new) = self.admit(request, key)?;
         if is_new {
             let (desk, kept) = (Arc::clone(self), Arc::clone(&job));
             let span = info_span!("drain", id = %job.id);
@@ -171,18 +179,26 @@ impl Drains {
         }
     }
 
-    /// Aborts a drain; one that has ended stays as it is. Nothing if there is no such drain.
+    /// Aborts, pauses or resumes a drain; one that has ended stays as it is. Nothing if there is no such drain.
     ///
-    /// Returns once no further move begins and the registry knows; moves under way may still be ending.
-    pub async fn abort(&self, id: &DrainId) -> Option<DrainStatus> {
+    /// Returns once the registry knows; moves under way may still be ending.
+    pub async fn ask(&self, id: &DrainId, verb: Verb) -> Option<DrainStatus> {
         let job = self.job(id)?;
-        job.abort.cancel();
-        let mut is_abort_kept = job.is_abort_kept.subscribe();
-        if job.state() == DrainState::Running {
-            // Fails only where the gateway goes down meanwhile.
-            let _ = is_abort_kept.wait_for(|is_kept| *is_kept).await;
+        if !job.state().is_over() {
+            job.ask(verb).await;
         }
         Some(job.status())
+    }
+
+    /// Returns what has happened to a drain after an event, and the watch that tells when there is more.
+    pub fn events(&self, id: &DrainId, after: Option<u64>) -> Option<(Read, watch::Receiver<u64>)> {
+        let job = self.job(id)?;
+        let latest = job.events.watch();
+        let read = match after {
+            Some(after) => job.events.after(after),
+            None => Read::Gap(*latest.borrow()),
+        };
+        Some((read, latest))
     }
 
     /// Tells how far a drain is.
@@ -198,7 +214,7 @@ impl Drains {
 
     /// Returns the running drain that empties a server.
     pub fn emptying(&self, server: &ServerName) -> Option<DrainId> {
-        let empties = |job: &&Arc<Job>| job.plan.sources.contains(server) && job.state() == DrainState::Running;
+        let empties = |job: &&Arc<Job>| job.plan.sources.contains(server) && !job.state().is_over();
         self.jobs().values().find(empties).map(|job| job.id.clone())
     }
 
@@ -218,9 +234,19 @@ impl Drains {
     }
 
     /// Reserves the drain's place, so that nothing that conflicts with it can come in while it is being kept.
-    fn admit(&self, request: DrainRequest) -> Result<(Arc<Job>, bool), StartError> {
+    fn admit(&self, request: DrainRequest, key: Option<String>) -> Result<(Arc<Job>, bool), StartError> {
         let servers = self.fleet.servers();
         let mut jobs = self.jobs();
+        if let Some(job) = key
+            .as_ref()
+            .and_then(|key| jobs.values().find(|job| job.key.as_ref() == Some(key)))
+        {
+            return if job.request == request {
+                Ok((Arc::clone(job), false))
+            } else {
+                Err(StartError::KeyReused { id: job.id.clone() })
+            };
+        }
         if let Some(job) = request.id.as_ref().and_then(|id| jobs.get(id)) {
             return if job.request == request {
                 Ok((Arc::clone(job), false))
@@ -229,7 +255,7 @@ impl Drains {
             };
         }
         let plan = DrainPlan::new(&request, &servers)?;
-        let is_running = |job: &&Arc<Job>| job.state() == DrainState::Running;
+        let is_running = |job: &&Arc<Job>| !job.state().is_over();
         if let Some(running) = jobs
             .values()
             .filter(is_running)
@@ -249,7 +275,7 @@ impl Drains {
             match jobs.entry(id) {
                 Entry::Vacant(place) => {
                     let id = place.key().clone();
-                    let job = Job::new(id, number, request, plan, self.configured_release.clone());
+                    let job = Job::new(id, number, request, key, plan, self.configured_release.clone());
                     return Ok((Arc::clone(place.insert(Arc::new(job))), true));
                 }
                 Entry::Occupied(_) => id = random_id(),
@@ -291,6 +317,8 @@ impl Drains {
             }
             Err(_) => {
                 self.jobs().remove(&job.id);
+                // Nobody will answer.
+                job.take_asked();
             }
         }
         job.accepted.send_replace(Some(kept));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handover_protocol::admin::{BoardView, MoveReport};
+use handover_protocol::admin::{BoardView, DrainCounts, DrainEvent, DrainState, MoveReport};
 use handover_protocol::machine::drain::{Command, Event, OpenBoard, TargetLoad};
 use handover_protocol::{BoardId, ServerName};
 use tokio::sync::{mpsc, oneshot};
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, warn};
 
 use super::desk::Drains;
-use super::job::Job;
+use super::job::{Ask, Job};
 use crate::mover::MoveOrder;
 
 /// Runs one drain until it ends or the gateway does.
@@ -27,6 +27,9 @@ pub(super) struct Driver {
     ready: Vec<ServerName>,
     /// The registry did not take the last record; it is tried again.
     is_unkept: bool,
+    told_state: Option<DrainState>,
+    told_counts: DrainCounts,
+    progress_due: tokio::time::Instant,
 }
 
 /// What the driver's own tasks tell it.
@@ -55,27 +58,25 @@ impl Driver {
             cancels: HashMap::new(),
             ready: Vec::new(),
             is_unkept: false,
+            told_state: None,
+            told_counts: DrainCounts::default(),
+            progress_due: tokio::time::Instant::now(),
         }
     }
 
     /// Runs until the drain has ended, or the gateway is going down: then the drain stays running, to be resumed.
     pub(super) async fn run(self) {
-        let (desk, job) = (Arc::clone(&self.desk), Arc::clone(&self.job));
-        tokio::select! {
-            // What is under way ends in tasks of its own, and the record says what it was.
-            () = desk.shutdown.cancelled() => {}
-            () = self.drive() => {}
-        }
-        job.is_abort_kept.send_replace(true);
+        let shutdown = self.desk.shutdown.clone();
+        // What is under way ends in tasks of its own, and the record says what it was.
+        shutdown.run_until_cancelled(self.drive()).await;
     }
 
     async fn drive(mut self) {
-        let abort = self.job.abort.clone();
-        let mut is_abort_told = false;
+        let Some(mut asked) = self.job.take_asked() else { return };
         let mut look = interval(LOOK_INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.desk.fleet.refresh(&self.job.plan.sources).await;
-        let mut course = self.start(&abort).await;
+        let mut course = self.start(&mut asked).await;
         while course == Course::GoesOn {
             let wake_at = self.job.wake_at();
             let wake = async {
@@ -87,11 +88,7 @@ impl Driver {
             let mut batch = Vec::new();
             // Every arm only waits: `recv_many` takes nothing where another arm wins, and the rest keep no state.
             tokio::select! {
-                () = abort.cancelled(), if !is_abort_told => {
-                    is_abort_told = true;
-                    course = self.step(vec![Event::AbortRequested]).await;
-                    self.job.is_abort_kept.send_replace(true);
-                }
+                Some(ask) = asked.recv() => course = self.answer(ask).await,
                 _ = self.inbox.recv_many(&mut batch, BATCH) => {
                     let events = batch.into_iter().flat_map(|told| self.event_of(told)).collect();
                     course = self.step(events).await;
@@ -107,15 +104,29 @@ impl Driver {
         }
     }
 
-    async fn start(&mut self, abort: &CancellationToken) -> Course {
+    async fn start(&mut self, asked: &mut mpsc::Receiver<Ask>) -> Course {
         let mut events = vec![self.targets()];
-        if abort.is_cancelled() {
-            events.push(Event::AbortRequested);
+        let mut kept = Vec::new();
+        // What was asked while the sources were listed comes before the first move.
+        while let Ok(ask) = asked.try_recv() {
+            events.push(ask.verb.event());
+            kept.push(ask.is_kept);
         }
         events.push(Event::Started {
             boards: self.open_boards(),
         });
-        self.step(events).await
+        let course = self.step(events).await;
+        for is_kept in kept {
+            let _ = is_kept.send(());
+        }
+        course
+    }
+
+    async fn answer(&mut self, ask: Ask) -> Course {
+        let course = self.step(vec![ask.verb.event()]).await;
+        // Whoever asked may have gone.
+        let _ = ask.is_kept.send(());
+        course
     }
 
     /// Looks whether targets came or went, and tries again to keep what could not be kept.
@@ -123,6 +134,7 @@ impl Driver {
         if self.is_unkept {
             self.persist().await;
         }
+        self.tell_progress();
         if self.ready_targets() == self.ready {
             return Course::GoesOn;
         }
@@ -143,6 +155,7 @@ impl Driver {
         if commands.contains(&Command::Persist) {
             self.persist().await;
         }
+        self.tell_state();
         let mut course = Course::GoesOn;
         for command in commands {
             match command {
@@ -193,6 +206,7 @@ impl Driver {
         let board = order.board.clone();
         debug!(%board, target = %order.target, "move begins");
         let told = self.told.clone();
+        let (job, from, to) = (Arc::clone(&self.job), order.from.clone(), order.target.clone());
         let mut moving = self.desk.fleet.move_board(order);
         let task = async move {
             let report = tokio::select! {
@@ -206,9 +220,40 @@ impl Driver {
                     moving.await
                 }
             };
-            let _ = told.send(Told::Ended(MoveReport { board, ..report })).await;
+            let report = MoveReport { board, ..report };
+            if let Some(from) = from {
+                job.events.push(DrainEvent::Move {
+                    from,
+                    to,
+                    report: report.clone(),
+                });
+            }
+            let _ = told.send(Told::Ended(report)).await;
         };
         self.desk.tasks.spawn(task.in_current_span());
+    }
+
+    /// Tells whoever reads along that the state has changed.
+    fn tell_state(&mut self) {
+        let state = self.job.state();
+        if self.told_state != Some(state) {
+            self.told_state = Some(state);
+            let status = Box::new(self.job.status());
+            self.told_counts = status.boards;
+            self.job.events.push(DrainEvent::State { status });
+        }
+    }
+
+    /// Tells whoever reads along how far it is, where that has changed, once a second.
+    fn tell_progress(&mut self) {
+        let now = tokio::time::Instant::now();
+        if now < self.progress_due || self.job.machine().counts() == self.told_counts {
+            return;
+        }
+        self.progress_due = now + PROGRESS_INTERVAL;
+        let status = Box::new(self.job.status());
+        self.told_counts = status.boards;
+        self.job.events.push(DrainEvent::Progress { status });
     }
 
     fn relist(&self) {
@@ -258,6 +303,7 @@ impl Driver {
                 board: view.board,
                 source: source.clone(),
                 sessions: view.sessions,
+                home: None,
             };
             let views = self.desk.fleet.open(Some(source));
             views.into_iter().map(open_board).collect::<Vec<_>>()
@@ -288,6 +334,9 @@ impl Driver {
 
 /// How often the targets' readiness is looked at; it is local memory.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often readers are told how far a drain is, while nothing else happens.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How much is told to the machine before what it says is carried out.
 const BATCH: usize = 256;

@@ -1,15 +1,15 @@
-//! One drain as the desk and its driver share it: what was asked, the machine, and who waits for what.
+//! One drain as the desk and its driver share it: what was asked, the machine, what is told, and who waits for what.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use handover_protocol::admin::{DrainRequest, DrainState, DrainStatus};
-use handover_protocol::machine::drain::Drain;
+use handover_protocol::machine::drain::{Drain, Event, Terms};
 use handover_protocol::{DrainId, ReleaseName};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
+use super::events::Events;
 use super::plan::DrainPlan;
 use super::record::DrainRecord;
 use crate::registry::RegistryError;
@@ -19,15 +19,49 @@ pub(super) struct Job {
     pub(super) id: DrainId,
     pub(super) number: u64,
     pub(super) request: DrainRequest,
+    /// What the caller sent as `Idempotency-Key`.
+    pub(super) key: Option<String>,
     pub(super) plan: DrainPlan,
     configured_release: ReleaseName,
     pub(super) machine: Mutex<Drain>,
     epoch: Instant,
-    pub(super) abort: CancellationToken,
-    /// Whether the machine has taken the abort in and it is kept.
-    pub(super) is_abort_kept: watch::Sender<bool>,
+    started_at_ms: u64,
+    ended_at_ms: OnceLock<u64>,
+    asks: mpsc::Sender<Ask>,
+    /// The driver takes it when it begins.
+    asked: Mutex<Option<mpsc::Receiver<Ask>>>,
+    pub(super) events: Events,
     /// Whether the registry has kept it; nothing while that is not known.
     pub(super) accepted: watch::Sender<Option<Result<(), RegistryError>>>,
+}
+
+/// What an operator wants of a drain.
+pub(super) struct Ask {
+    pub(super) verb: Verb,
+    /// Told when the machine has taken it in and that is kept.
+    pub(super) is_kept: oneshot::Sender<()>,
+}
+
+/// What an operator can want of a drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Begin no more moves, and undo those that have not committed.
+    Abort,
+    /// Begin no more moves for now.
+    Pause,
+    /// Go on.
+    Resume,
+}
+
+impl Verb {
+    /// Returns what the machine is told.
+    pub(super) fn event(self) -> Event {
+        match self {
+            Self::Abort => Event::AbortRequested,
+            Self::Pause => Event::PauseRequested,
+            Self::Resume => Event::ResumeRequested,
+        }
+    }
 }
 
 impl Job {
@@ -35,32 +69,41 @@ impl Job {
         id: DrainId,
         number: u64,
         request: DrainRequest,
+        key: Option<String>,
         plan: DrainPlan,
         configured_release: ReleaseName,
     ) -> Self {
+        let (asks, asked) = mpsc::channel(ASKS_MAX);
         Self {
             id,
             number,
+            key,
             plan,
             configured_release,
-            machine: Mutex::new(Drain::new(request.mode, request.pace)),
+            machine: Mutex::new(Drain::new(Terms::from(&request))),
             request,
             epoch: Instant::now(),
-            abort: CancellationToken::new(),
-            is_abort_kept: watch::Sender::new(false),
+            started_at_ms: wall_clock_ms(),
+            ended_at_ms: OnceLock::new(),
+            asks,
+            asked: Mutex::new(Some(asked)),
+            events: Events::new(),
             accepted: watch::Sender::new(None),
         }
     }
 
     pub(super) fn resumed(id: DrainId, record: DrainRecord) -> Self {
-        let machine = Drain::resume(record.request.mode, record.request.pace, record.snapshot);
+        let machine = Drain::resume(Terms::from(&record.request), record.snapshot);
         Self {
             machine: Mutex::new(machine),
             accepted: watch::Sender::new(Some(Ok(()))),
+            started_at_ms: record.started_at_ms,
+            ended_at_ms: record.ended_at_ms.map_or_else(OnceLock::new, OnceLock::from),
             ..Self::new(
                 id,
                 record.number,
                 record.request,
+                record.key,
                 record.plan,
                 record.configured_release,
             )
@@ -69,12 +112,16 @@ impl Job {
 
     /// Returns what the registry has to keep now.
     pub(super) fn record(&self) -> DrainRecord {
+        let snapshot = self.machine().snapshot();
         DrainRecord {
             number: self.number,
             request: self.request.clone(),
+            key: self.key.clone(),
             plan: self.plan.clone(),
             configured_release: self.configured_release.clone(),
-            snapshot: self.machine().snapshot(),
+            started_at_ms: self.started_at_ms,
+            ended_at_ms: self.ended_at_ms(snapshot.state),
+            snapshot,
         }
     }
 
@@ -100,6 +147,40 @@ impl Job {
 
     pub(super) fn status(&self) -> DrainStatus {
         let now = self.now();
-        self.machine().status(self.id.clone(), self.request.clone(), now)
+        let status = self.machine().status(self.id.clone(), self.request.clone(), now);
+        DrainStatus {
+            started_at_ms: self.started_at_ms,
+            ended_at_ms: self.ended_at_ms(status.state),
+            ..status
+        }
+    }
+
+    /// Wants something of the driver; returns once that is kept, or the driver has ended.
+    ///
+    /// Cancel-safe: what was asked is done.
+    pub(super) async fn ask(&self, verb: Verb) {
+        let (is_kept, kept) = oneshot::channel();
+        if self.asks.send(Ask { verb, is_kept }).await.is_ok() {
+            // Fails only where the driver ends meanwhile, with the drain or the gateway.
+            let _ = kept.await;
+        }
+    }
+
+    /// Takes what is asked; nothing the second time.
+    pub(super) fn take_asked(&self) -> Option<mpsc::Receiver<Ask>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn ended_at_ms(&self, state: DrainState) -> Option<u64> {
+        state.is_over().then(|| *self.ended_at_ms.get_or_init(wall_clock_ms))
     }
 }
+
+/// Tells the wall clock: for people and reports only.
+fn wall_clock_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Operators who ask at once; one more waits.
+const ASKS_MAX: usize = 16;

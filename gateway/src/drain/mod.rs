@@ -12,6 +12,7 @@
 
 mod desk;
 mod driver;
+mod events;
 mod fleet;
 mod job;
 #[cfg(test)]
@@ -23,5 +24,7 @@ mod record;
 pub(crate) mod tests;
 
 pub use desk::{Drains, StartError, Started};
+pub use events::{NumberedEvent, Read};
 pub use fleet::{Fleet, FleetFuture};
+pub use job::Verb;
 pub use plan::PlanError;

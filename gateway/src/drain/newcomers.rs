@@ -15,7 +15,7 @@ pub(super) fn newcomers_after(drains: &[(DrainState, DrainRecord)], configured: 
     };
     let latest = drains.iter().filter(leads).max_by_key(|(_, record)| record.number);
     let release = latest.and_then(|(_, record)| record.plan.release.clone());
-    let running = drains.iter().filter(|(state, _)| *state == DrainState::Running);
+    let running = drains.iter().filter(|(state, _)| !state.is_over());
     Newcomers {
         release: release.unwrap_or_else(|| configured.clone()),
         closed: running

@@ -58,6 +58,17 @@ pub enum PlanError {
         /// The release.
         release: ReleaseName,
     },
+    /// The labels are too many or too long.
+    #[error("labels are at most {LABELS_MAX} pairs, of names of 1 to 64 bytes and values of at most 256")]
+    Labels,
+    /// A duration is out of its range.
+    #[error("{field} has to be {allowed}")]
+    Seconds {
+        /// Which.
+        field: &'static str,
+        /// What it may be.
+        allowed: &'static str,
+    },
     /// The pace is out of its range.
     #[error("{0}")]
     Pace(#[from] PaceFault),
@@ -70,6 +81,8 @@ impl DrainPlan {
     /// See [`PlanError`].
     pub(super) fn new(request: &DrainRequest, servers: &[ServerView]) -> Result<Self, PlanError> {
         request.pace.check()?;
+        check_seconds(request)?;
+        check_labels(request)?;
         let sources = members(&request.from, "from", servers)?;
         let mut targets = members(&request.to, "to", servers)?;
         match (&request.from, &request.to) {
@@ -119,9 +132,37 @@ impl PlanError {
             Self::UnknownRelease { field, .. } => format!("{field}.release"),
             Self::SourceIsTarget { .. } | Self::NoOtherServer { .. } => "to".to_owned(),
             Self::Pace(fault) => format!("pace.{}", fault.field),
+            Self::Labels => "labels".to_owned(),
+            Self::Seconds { field, .. } => (*field).to_owned(),
         }
     }
 }
+
+fn check_seconds(request: &DrainRequest) -> Result<(), PlanError> {
+    let fault = |field, allowed| Err(PlanError::Seconds { field, allowed });
+    if request
+        .deadline_seconds
+        .is_some_and(|seconds| !(1..=604_800).contains(&seconds))
+    {
+        return fault("deadline_seconds", "1 to 604800 (a week)");
+    }
+    if request.undo_window_seconds.is_some_and(|seconds| seconds > 86_400) {
+        return fault("undo_window_seconds", "at most 86400 (a day)");
+    }
+    Ok(())
+}
+
+fn check_labels(request: &DrainRequest) -> Result<(), PlanError> {
+    let fits = |(name, value): (&String, &String)| (1..=64).contains(&name.len()) && value.len() <= 256;
+    if request.labels.len() <= LABELS_MAX && request.labels.iter().all(fits) {
+        Ok(())
+    } else {
+        Err(PlanError::Labels)
+    }
+}
+
+/// Notes, not documents: they are written down with every step.
+const LABELS_MAX: usize = 16;
 
 /// Returns the servers of a set, each once.
 fn members(set: &ServerSet, field: &'static str, servers: &[ServerView]) -> Result<Vec<ServerName>, PlanError> {

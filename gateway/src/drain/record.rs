@@ -17,6 +17,13 @@ pub(super) struct DrainRecord {
     /// The configured current release at the drain's start: where an operator has since configured another one, that
     /// counts and not the drain's.
     pub(super) configured_release: ReleaseName,
+    /// What the caller sent as `Idempotency-Key`.
+    #[serde(default)]
+    pub(super) key: Option<String>,
+    #[serde(default)]
+    pub(super) started_at_ms: u64,
+    #[serde(default)]
+    pub(super) ended_at_ms: Option<u64>,
     pub(super) snapshot: DrainSnapshot,
 }
 

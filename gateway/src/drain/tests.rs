@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handover_protocol::DrainId;
-use handover_protocol::admin::{DrainRequest, DrainState, DrainStatus};
+use handover_protocol::admin::{DrainRequest, DrainState, DrainStatus, PausedBy};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -75,11 +75,11 @@ impl Life {
     }
 
     async fn end(&self, id: &DrainId) -> DrainStatus {
-        self.wait_for(id, |status| status.state != DrainState::Running).await
+        self.wait_for(id, |status| status.done).await
     }
 
     async fn start(&self, request: &str) -> Result<Started, StartError> {
-        self.drains.start(request_of(request)).await
+        self.drains.start(request_of(request), None).await
     }
 }
 
@@ -193,7 +193,7 @@ async fn an_abort_undoes_what_is_under_way_and_outlives_a_restart() {
     let life = Life::begin(folder.path(), &fleet, "r1").await;
     let id = life.start(R1_TO_R2).await.unwrap().status.id;
     life.wait_for(&id, |status| status.boards.moving == 4).await;
-    let status = life.drains.abort(&id).await.unwrap();
+    let status = life.drains.ask(&id, Verb::Abort).await.unwrap();
     assert_eq!(status.boards.total, 10);
     let status = life.end(&id).await;
     assert_eq!(status.state, DrainState::Aborted);
@@ -203,7 +203,7 @@ async fn an_abort_undoes_what_is_under_way_and_outlives_a_restart() {
     life.finish().await;
     let life = Life::begin(folder.path(), &fleet, "r1").await;
     assert_eq!(life.drains.status(&id).unwrap().state, DrainState::Aborted);
-    assert!(life.drains.abort(&"d9".parse().unwrap()).await.is_none());
+    assert!(life.drains.ask(&"d9".parse().unwrap(), Verb::Abort).await.is_none());
 }
 
 #[tokio::test]
@@ -227,7 +227,9 @@ async fn a_drain_without_a_ready_target_is_refused_and_one_that_loses_them_waits
     assert!(matches!(life.start(R1_TO_R2).await, Err(StartError::NoTarget { .. })));
     assert_eq!(fleet.newcomers().unwrap().release.as_str(), "r1");
     fleet.set_unready(&["d"]);
-    let slow = R1_TO_R2.replace("boards_per_second\": 0", "boards_per_second\": 5");
+    let slow = R1_TO_R2
+        .replace("boards_per_second\": 0", "boards_per_second\": 5")
+        .replace("\"pace\"", "\"on_target_down\": \"continue\", \"pace\"");
     let id = life.start(&slow).await.unwrap().status.id;
     life.wait_for(&id, |status| status.boards.moved >= 1).await;
     fleet.set_unready(&["c", "d"]);
@@ -244,7 +246,7 @@ async fn a_drain_without_a_ready_target_is_refused_and_one_that_loses_them_waits
 
 impl Drains {
     async fn start_owned(self: Arc<Self>, request: &str) -> Result<Started, StartError> {
-        self.start(request_of(request)).await
+        self.start(request_of(request), None).await
     }
 }
 
@@ -257,4 +259,79 @@ async fn a_drain_never_leaves_new_boards_without_a_server() {
     assert!(matches!(life.start(request).await, Err(StartError::NoHome { .. })));
     fleet.set_unready(&[]);
     assert!(life.start(request).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_pause_outlives_a_restart_and_a_resume_ends_it() {
+    let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(40));
+    fleet.set_move_time(Duration::from_millis(20));
+    let life = Life::begin(folder.path(), &fleet, "r1").await;
+    let id = life.start(R1_TO_R2).await.unwrap().status.id;
+    life.wait_for(&id, |status| status.boards.moved >= 8).await;
+    let status = life.drains.ask(&id, Verb::Pause).await.unwrap();
+    assert_eq!(
+        (status.state, status.paused_by),
+        (DrainState::Paused, Some(PausedBy::Operator))
+    );
+    life.wait_for(&id, |status| status.boards.moving == 0).await;
+    let begun = fleet.lock().begun.len();
+    let conflict = life
+        .start(r#"{"from": {"servers": ["a"]}, "to": {"servers": ["d"]}}"#)
+        .await;
+    assert!(
+        matches!(conflict, Err(StartError::Conflict { .. })),
+        "a paused drain keeps its servers"
+    );
+    life.finish().await;
+
+    let life = Life::begin(folder.path(), &fleet, "r1").await;
+    let status = life.wait_for(&id, |status| status.boards.left > 0).await;
+    assert_eq!((status.state, fleet.lock().begun.len()), (DrainState::Paused, begun));
+    assert_eq!(status.waits_for[0].reason, "paused");
+    assert!(fleet.newcomers().unwrap().closed.contains(&name("a")));
+    let status = life.drains.ask(&id, Verb::Resume).await.unwrap();
+    assert_eq!(status.state, DrainState::Running);
+    let status = life.end(&id).await;
+    assert_eq!((status.state, status.boards.moved), (DrainState::Done, 40));
+    assert!(status.ended_at_ms.unwrap() >= status.started_at_ms && status.started_at_ms > 0);
+    let again = life.drains.ask(&id, Verb::Pause).await.unwrap();
+    assert!(again.done, "one that has ended stays as it is");
+}
+
+#[tokio::test]
+async fn an_idempotency_key_finds_its_drain_also_after_a_restart() {
+    let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(4));
+    let life = Life::begin(folder.path(), &fleet, "r1").await;
+    let request = || request_of(r#"{"from": {"release": "r1"}, "to": {"release": "r2"}}"#);
+    let key = || Some("pipeline-7".to_owned());
+    let first = life.drains.start(request(), key()).await.unwrap();
+    let again = life.drains.start(request(), key()).await.unwrap();
+    assert_eq!((first.is_new, again.is_new), (true, false));
+    assert_eq!(first.status.id, again.status.id);
+    life.end(&first.status.id).await;
+    life.finish().await;
+    let life = Life::begin(folder.path(), &fleet, "r1").await;
+    let later = life.drains.start(request(), key()).await.unwrap();
+    assert_eq!((later.is_new, later.status.id), (false, first.status.id.clone()));
+    let other = request_of(r#"{"from": {"release": "r2"}, "to": {"release": "r1"}}"#);
+    let refused = life.drains.start(other, key()).await;
+    assert!(matches!(refused, Err(StartError::KeyReused { id }) if id == first.status.id));
+}
+
+#[tokio::test]
+async fn a_target_that_falls_over_stops_the_drain_before_the_next_board() {
+    let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(30));
+    let life = Life::begin(folder.path(), &fleet, "r1").await;
+    let slow = R1_TO_R2.replace("boards_per_second\": 0", "boards_per_second\": 20");
+    let id = life.start(&slow).await.unwrap().status.id;
+    life.wait_for(&id, |status| status.boards.moved >= 2).await;
+    fleet.set_unready(&["d"]);
+    let status = life.wait_for(&id, |status| status.state == DrainState::Paused).await;
+    assert_eq!(status.paused_by, Some(PausedBy::TargetDown));
+    assert!(
+        status.waits_for[0].detail.starts_with("d stopped being ready"),
+        "{status:?}"
+    );
+    life.drains.ask(&id, Verb::Resume).await.unwrap();
+    assert_eq!(life.end(&id).await.state, DrainState::Done);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Level, Pace, ServerSet};
+use super::{Level, MoveReport, Pace, ServerSet};
 use crate::id::{BoardId, DrainId, ServerName};
 
 /// `POST /v1/drains`: move every board off some servers.
@@ -277,9 +277,12 @@ pub enum DrainEvent {
     },
     /// A move of the drain has ended.
     Move {
-        /// How.
-        #[serde(rename = "move")]
-        record: super::MoveRecord,
+        /// Where the board was.
+        from: ServerName,
+        /// Where it was to go.
+        to: ServerName,
+        /// How it ended.
+        report: MoveReport,
     },
 }
 
@@ -301,6 +304,16 @@ pub enum DrainState {
     Undoing,
     /// The boards that it moved are back, but for those in `boards.moved`.
     Undone,
+}
+
+impl DrainState {
+    /// Reads whether nothing more will happen by itself.
+    pub const fn is_over(self) -> bool {
+        match self {
+            Self::Running | Self::Paused | Self::Undoing => false,
+            Self::Done | Self::Failed | Self::Aborted | Self::Undone => true,
+        }
+    }
 }
 
 /// The boards of a drain.

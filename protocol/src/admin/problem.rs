@@ -37,6 +37,8 @@ pub enum ProblemType {
     UnknownReference,
     /// No drain can be made of it: no server is named, one would be emptied and filled at once, or new boards would have nowhere to go.
     ImpossibleDrain,
+    /// The idempotency key came with another request before.
+    IdempotencyMismatch,
     /// The body is larger than any request needs.
     BodyTooLarge,
     /// The body is not declared as `application/json`.
@@ -57,6 +59,8 @@ pub enum ProblemType {
     DrainExists,
     /// A running drain empties one of the sources, or one server is to be emptied and filled at once; see `drain`.
     DrainConflict,
+    /// The drain has ended, so it can be neither paused nor resumed.
+    DrainEnded,
     /// Nobody owns the board, it is being moved, or the target owns it already.
     BoardNotMovable,
     /// The target is not ready.
@@ -73,11 +77,12 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// Every type, for documents and tests.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::BadJson,
         Self::InvalidField,
         Self::UnknownReference,
         Self::ImpossibleDrain,
+        Self::IdempotencyMismatch,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
         Self::ForbiddenHost,
@@ -88,6 +93,7 @@ impl ProblemType {
         Self::UnknownBoard,
         Self::DrainExists,
         Self::DrainConflict,
+        Self::DrainEnded,
         Self::BoardNotMovable,
         Self::TargetNotReady,
         Self::RegistryUnavailable,
@@ -103,10 +109,14 @@ impl ProblemType {
             Self::ForbiddenHost | Self::ForbiddenOrigin => 403,
             Self::UnknownPath | Self::UnknownDrain | Self::UnknownBoard => 404,
             Self::MethodNotAllowed => 405,
-            Self::DrainExists | Self::DrainConflict | Self::BoardNotMovable | Self::TargetNotReady => 409,
+            Self::DrainExists
+            | Self::DrainConflict
+            | Self::DrainEnded
+            | Self::BoardNotMovable
+            | Self::TargetNotReady => 409,
             Self::BodyTooLarge => 413,
             Self::UnsupportedMediaType => 415,
-            Self::UnknownReference | Self::ImpossibleDrain => 422,
+            Self::UnknownReference | Self::ImpossibleDrain | Self::IdempotencyMismatch => 422,
             Self::Internal => 500,
             Self::RegistryUnavailable | Self::Starting | Self::ShuttingDown => 503,
         }
@@ -119,6 +129,7 @@ impl ProblemType {
             Self::InvalidField => "A field of the request is not valid",
             Self::UnknownReference => "A field names what there is not",
             Self::ImpossibleDrain => "No drain can be made of the request",
+            Self::IdempotencyMismatch => "The idempotency key came with another request before",
             Self::BodyTooLarge => "The body is too large",
             Self::UnsupportedMediaType => "The body must be application/json",
             Self::ForbiddenHost => "The admin API answers under loopback names only",
@@ -129,6 +140,7 @@ impl ProblemType {
             Self::UnknownBoard => "There is no such board",
             Self::DrainExists => "Another request has started a drain with this id",
             Self::DrainConflict => "A running drain stands in the way",
+            Self::DrainEnded => "The drain has ended",
             Self::BoardNotMovable => "The board cannot be moved now",
             Self::TargetNotReady => "The target is not ready",
             Self::RegistryUnavailable => "The registry does not answer",

@@ -1,16 +1,17 @@
 //! The admin API as OpenAPI.
 
-use utoipa::openapi::path::HttpMethod::{Get, Post};
+use utoipa::openapi::path::HttpMethod::{Get, Post, Put};
 use utoipa::openapi::{OpenApi, Required};
 
 use super::call::{Call, Document};
 use crate::admin::ProblemType::{
-    self, BadJson, BoardNotMovable, BodyTooLarge, DrainConflict, DrainExists, ForbiddenHost, ForbiddenOrigin,
-    ImpossibleDrain, Internal, InvalidField, RegistryUnavailable, ShuttingDown, Starting, TargetNotReady, UnknownBoard,
-    UnknownDrain, UnknownReference, UnsupportedMediaType,
+    self, BadJson, BoardNotMovable, BodyTooLarge, DrainConflict, DrainEnded, DrainExists, ForbiddenHost,
+    ForbiddenOrigin, IdempotencyMismatch, ImpossibleDrain, Internal, InvalidField, RegistryUnavailable, ShuttingDown,
+    Starting, TargetNotReady, UnknownBoard, UnknownDrain, UnknownReference, UnsupportedMediaType,
 };
 use crate::admin::{
-    BoardList, BoardView, DrainList, DrainRequest, DrainStatus, MoveList, MoveReport, MoveRequest, Problem, ServerList,
+    BoardList, BoardView, DrainEvent, DrainList, DrainRequest, DrainStatus, MoveList, MoveReport, MoveRequest, Problem,
+    ServerList,
 };
 use crate::id::{BoardId, DrainId, ServerName};
 
@@ -38,22 +39,14 @@ fn describe_drains(document: &mut Document) {
         "startDrain",
         "Move every board off some servers.",
         |call| {
-            let call = call.body::<DrainRequest>();
+            let call = call
+                .header(
+                    "Idempotency-Key",
+                    "Makes the call safe to repeat: the same key and body find the same drain.",
+                )
+                .body::<DrainRequest>();
             let call = call.answer_with_location::<DrainStatus>(202, "The drain runs, or ran already.");
-            let kinds = [
-                BadJson,
-                BodyTooLarge,
-                UnsupportedMediaType,
-                UnknownReference,
-                ImpossibleDrain,
-                DrainExists,
-                DrainConflict,
-                TargetNotReady,
-                RegistryUnavailable,
-                ShuttingDown,
-                Internal,
-            ];
-            refused(call, kinds).end()
+            refused(call, START_REFUSALS).end()
         },
     );
     document.call(
@@ -70,6 +63,50 @@ fn describe_drains(document: &mut Document) {
         refused(call, [UnknownDrain]).end()
     });
     document.call(
+        Put,
+        "/v1/drains/{id}",
+        "putDrain",
+        "Move every board off some servers, under an id of the caller's: safe to repeat.",
+        |call| {
+            let call = call.segment::<DrainId>("id", "The drain.").body::<DrainRequest>();
+            let call = call.answer_with_location::<DrainStatus>(202, "The drain runs, or ran already.");
+            refused(call, START_REFUSALS).end()
+        },
+    );
+    document.call(
+        Get,
+        "/v1/drains/{id}/events",
+        "followDrain",
+        "What happens to a drain, as server-sent events: `state`, `progress` and `move`, each with an `id` that \
+         `Last-Event-ID` takes up again, and a `DrainEvent` as its data. The stream ends behind the last state.",
+        |call| {
+            let call = call
+                .segment::<DrainId>("id", "The drain.")
+                .query_number("after", "The id of the event that was seen last.", None)
+                .event_stream::<DrainEvent>(200, "From the drain's state, or from behind the event that was named.")
+                .empty_answer(
+                    204,
+                    "The drain has ended, and nothing came behind the event that was named.",
+                );
+            refused(call, [UnknownDrain]).end()
+        },
+    );
+    for (verb, summary) in [
+        (
+            "pause",
+            "Begin no more moves for now; those under way end as they would.",
+        ),
+        ("resume", "Go on after a pause."),
+    ] {
+        let path = format!("/v1/drains/{{id}}/{verb}");
+        document.call(Post, &path, &format!("{verb}Drain"), summary, |call| {
+            let call = call
+                .segment::<DrainId>("id", "The drain.")
+                .answer::<DrainStatus>(202, "It is taken in, or was before.");
+            refused(call, [UnknownDrain, DrainEnded]).end()
+        });
+    }
+    document.call(
         Post,
         "/v1/drains/{id}/abort",
         "abortDrain",
@@ -82,6 +119,21 @@ fn describe_drains(document: &mut Document) {
         },
     );
 }
+
+const START_REFUSALS: [ProblemType; 12] = [
+    BadJson,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    UnknownReference,
+    ImpossibleDrain,
+    IdempotencyMismatch,
+    DrainExists,
+    DrainConflict,
+    TargetNotReady,
+    RegistryUnavailable,
+    ShuttingDown,
+    Internal,
+];
 
 fn describe_boards(document: &mut Document) {
     document.call(Get, "/v1/boards", "listBoards", "Open boards.", |call| {

@@ -99,11 +99,11 @@ impl Call<'_> {
     }
 
     /// Adds a parameter of the query that is a number.
-    pub(super) fn query_number(mut self, name: &str, description: &str, maximum: u32) -> Self {
+    pub(super) fn query_number(mut self, name: &str, description: &str, maximum: Option<u32>) -> Self {
         let schema = ObjectBuilder::new()
             .schema_type(SchemaType::from(Type::Integer))
             .minimum(Some(1))
-            .maximum(Some(maximum))
+            .maximum(maximum)
             .build();
         let parameter: Parameter = ParameterBuilder::new()
             .name(name)
@@ -112,6 +112,35 @@ impl Call<'_> {
             .schema(Some(RefOr::T(Schema::from(schema))))
             .build();
         self.operation = self.operation.parameter(parameter);
+        self
+    }
+
+    /// Adds a header of the request that may be left out.
+    pub(super) fn header(mut self, name: &str, description: &str) -> Self {
+        let schema = ObjectBuilder::new()
+            .schema_type(SchemaType::from(Type::String))
+            .min_length(Some(1))
+            .max_length(Some(255))
+            .pattern(Some("^[!#-~]+$"))
+            .build();
+        let parameter: Parameter = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .description(Some(description))
+            .schema(Some(RefOr::T(Schema::from(schema))))
+            .build();
+        self.operation = self.operation.parameter(parameter);
+        self
+    }
+
+    /// Adds an answer that is a stream of events.
+    pub(super) fn event_stream<T: ToSchema>(mut self, status: u16, description: &str) -> Self {
+        let content = Content::new(Some(self.document.reference::<T>()));
+        let response = ResponseBuilder::new()
+            .description(description)
+            .content(EVENT_STREAM, content)
+            .build();
+        self.operation = self.operation.response(status.to_string(), response);
         self
     }
 
@@ -203,5 +232,6 @@ fn components(schemas: BTreeMap<String, RefOr<Schema>>) -> Components {
 }
 
 const TOKEN: &str = "control_token";
+const EVENT_STREAM: &str = "text/event-stream";
 const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";

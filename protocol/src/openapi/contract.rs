@@ -33,7 +33,7 @@ pub fn contract() -> OpenApi {
         |call| {
             let call = call
                 .query::<BoardId>("after", "The `next` of the page before.", Required::False)
-                .query_number("limit", "Most boards of a page.", BOARDS_PER_PAGE_MAX)
+                .query_number("limit", "Most boards of a page.", Some(BOARDS_PER_PAGE_MAX))
                 .answer::<BoardPage>(200, "One page.");
             refused(call, []).end()
         },

@@ -129,10 +129,11 @@ impl Drain {
 
     /// Lists what keeps the drain from going on, the weightiest first.
     fn waits_for(&self) -> Vec<Hindrance> {
-        let left = self.worklist.counts().left;
+        let left = self.counts().left;
         let mut waits = Vec::new();
         match self.phase {
             Phase::Paused => waits.push(self.why_paused(left)),
+            Phase::Starting if self.paused_by.is_some() => waits.push(self.why_paused(left)),
             Phase::Ended(DrainState::Failed) if self.deadline_passed && self.terms.on_deadline == OnDeadline::Stop => {
                 let detail = "the deadline passed with boards left; start a drain with more time or a faster pace";
                 waits.push(hindrance("deadline", detail, left));
