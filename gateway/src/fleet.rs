@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use handover_protocol::admin::{
-    BoardView, DEFAULT_WEIGHT, MoveRecord, MoveReport, ServerOrigin, ServerState, ServerView,
+    BoardView, DEFAULT_WEIGHT, DeathReport, MoveRecord, MoveReport, ServerOrigin, ServerState, ServerView,
 };
+use handover_protocol::machine::health::Verdict;
 use handover_protocol::{BoardId, ServerName};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::board::{Boards, Newcomers};
 use crate::drain::{Fleet, FleetFuture};
 use crate::mover::{MoveOrder, Mover};
-use crate::registry::RegistryError;
-use crate::upstream::Servers;
+use crate::registry::{Registry, RegistryError};
+use crate::upstream::{Dead, Server, ServerMemory, Servers};
 
 /// What the composition root has put together.
 pub struct GatewayFleet {
@@ -24,6 +25,8 @@ pub struct GatewayFleet {
     pub servers: Arc<Servers>,
     /// Who moves boards.
     pub mover: Arc<Mover>,
+    /// Where what operators say of servers is kept.
+    pub registry: Arc<dyn Registry>,
 }
 
 impl Fleet for GatewayFleet {
@@ -36,8 +39,17 @@ impl Fleet for GatewayFleet {
                 *sessions += view.sessions;
             }
         }
-        let view = |server: &Arc<crate::upstream::Server>| {
+        let movers = self.boards.named_by_moves();
+        let newcomers = self.boards.placer().newcomers();
+        let view = |server: &Arc<Server>| {
             let (boards, sessions) = counts.get(server.name()).copied().unwrap_or_default();
+            let attached = u64::try_from(server.metrics().sessions.get()).unwrap_or_default();
+            let sessions = sessions.max(attached);
+            let (state, reason) = state_of(server);
+            let takes_newcomers = state == ServerState::Ready
+                && *server.release() == newcomers.release
+                && !newcomers.closed.contains(server.name());
+            let is_idle = boards == 0 && sessions == 0 && !movers.contains(server.name());
             ServerView {
                 name: server.name().clone(),
                 url: server.url().to_string(),
@@ -48,9 +60,9 @@ impl Fleet for GatewayFleet {
                 boards,
                 sessions,
                 drain: None,
-                state: ServerState::default(),
-                reason: None,
-                safe_to_terminate: false,
+                state,
+                reason,
+                safe_to_terminate: is_idle && !takes_newcomers,
                 weight: DEFAULT_WEIGHT,
                 capacity: None,
                 labels: BTreeMap::new(),
@@ -103,7 +115,88 @@ impl Fleet for GatewayFleet {
         self.mover.count_boards();
     }
 
+    fn cordon<'a>(&'a self, server: &'a ServerName, is_cordoned: bool) -> FleetFuture<'a, Result<bool, RegistryError>> {
+        Box::pin(async move {
+            let Some(server) = self.servers.get(server) else {
+                return Ok(false);
+            };
+            let memory = ServerMemory {
+                cordoned: is_cordoned,
+                dead: server.memory().dead.filter(|_| is_cordoned),
+            };
+            self.registry.put_server(server.name(), memory.encode()).await?;
+            server.remember(memory);
+            info!(server = %server.name(), is_cordoned, "server cordoned or uncordoned");
+            Ok(true)
+        })
+    }
+
+    fn declare_dead<'a>(
+        &'a self,
+        server: &'a ServerName,
+    ) -> FleetFuture<'a, Result<Option<DeathReport>, RegistryError>> {
+        Box::pin(async move {
+            let Some(server) = self.servers.get(server) else {
+                return Ok(None);
+            };
+            let boards = self.boards.open(Some(server.name()));
+            let sessions = boards.iter().map(|board| board.sessions).sum();
+            let memory = ServerMemory {
+                dead: Some(Dead {
+                    incarnation: server.incarnation(),
+                }),
+                ..server.memory()
+            };
+            self.registry.put_server(server.name(), memory.encode()).await?;
+            // What it had not saved nobody can know; with the contract the acknowledged part is in the database.
+            let unconfirmed_sessions = if server.has_contract() { 0 } else { sessions };
+            self.mover.count_unconfirmed(unconfirmed_sessions);
+            server.remember(memory);
+            warn!(server = %server.name(), boards = boards.len(), sessions, "somebody says that the server's process is gone");
+            Ok(Some(DeathReport {
+                server: server.name().clone(),
+                boards: boards.len() as u64,
+                sessions,
+                unconfirmed_sessions,
+            }))
+        })
+    }
+
     fn direct_newcomers(&self, newcomers: Newcomers) {
         self.boards.placer().direct(newcomers);
+    }
+}
+
+/// Says whether a server takes boards, and why not.
+fn state_of(server: &Server) -> (ServerState, Option<String>) {
+    let status = server.status();
+    let told = |state, reason: &str| (state, Some(reason.to_owned()));
+    if server.is_dead() {
+        return told(
+            ServerState::Down,
+            "somebody said that its process is gone; uncordon it once another has taken its place",
+        );
+    }
+    match (status.was_asked, status.silent_since, status.verdict) {
+        (false, _, _) => told(ServerState::Down, "it has not been asked yet"),
+        (true, Some(since), _) => {
+            let reason = format!(
+                "it has not answered as it should for {} s; the log says how",
+                since.elapsed().as_secs()
+            );
+            (ServerState::Down, Some(reason))
+        }
+        (true, None, Verdict::Down | Verdict::Unknown) => told(
+            ServerState::Down,
+            "it answers again, and has not yet done so often enough",
+        ),
+        (true, None, Verdict::Up | Verdict::Suspect) if server.is_cordoned() => {
+            told(ServerState::Cordoned, "an operator has closed it to new boards")
+        }
+        (true, None, Verdict::Up | Verdict::Suspect) if !status.is_ready => told(
+            ServerState::Cordoned,
+            "it says itself that it is not ready to take boards",
+        ),
+        (true, None, Verdict::Up | Verdict::Suspect) => (ServerState::Ready, None),
     }
 }

@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::admin::{self, Admin, Readiness};
 use crate::board::{Boards, Placer};
@@ -30,7 +30,7 @@ use crate::fleet::GatewayFleet;
 use crate::mover::Mover;
 use crate::registry::{EmbeddedRegistry, ObservedRegistry, Registry};
 use crate::telemetry::{self, Metrics};
-use crate::upstream::{Servers, poll_servers};
+use crate::upstream::{ServerMemory, Servers, poll_servers};
 
 /// Runs `handover serve` to its end.
 pub fn run(args: &ServeArgs) -> ExitCode {
@@ -77,7 +77,15 @@ async fn serve(config: Arc<Config>) -> Result<(), Box<dyn Error + Send + Sync>> 
     let store = tokio::task::spawn_blocking(move || EmbeddedRegistry::open(&file)).await??;
     let registry: Arc<dyn Registry> = Arc::new(ObservedRegistry::new(store, Arc::clone(&metrics)));
     let servers = Servers::new(&config.servers, &config.limits, &metrics);
-    poll_servers(&servers, config.limits.boards_interval, &jobs, &shutdown);
+    for (name, record) in registry.servers().await? {
+        match (servers.get(&name), ServerMemory::decode(&record)) {
+            (Some(server), Ok(memory)) => server.remember(memory),
+            (Some(_), Err(error)) => error!(server = %name, %error, "the registry's record of a server is damaged"),
+            // It has left the configuration; should it come back, what was said of it still holds.
+            (None, _) => {}
+        }
+    }
+    poll_servers(&servers, config.health, config.limits.boards_interval, &jobs, &shutdown);
     let boards = Boards::new(
         registry.load().await?,
         Arc::clone(&servers),
@@ -99,6 +107,7 @@ async fn serve(config: Arc<Config>) -> Result<(), Box<dyn Error + Send + Sync>> 
         boards: Arc::clone(&boards),
         servers: Arc::clone(&servers),
         mover: Arc::clone(&mover),
+        registry: Arc::clone(&registry),
     });
     let drains = Drains::new(
         config.releases.current.clone(),
@@ -123,6 +132,7 @@ async fn serve(config: Arc<Config>) -> Result<(), Box<dyn Error + Send + Sync>> 
     let _ = timeout(FIRST_ANSWERS, servers.asked()).await;
     mover.recover().await;
     drains.resume().await?;
+    mover.watch_deaths(&shutdown);
     jobs.spawn(keep_tidy(
         Arc::clone(&mover),
         config.limits.boards_interval,

@@ -185,7 +185,8 @@ async fn check_takeover(loss: Loss) {
     .await;
     let status = gateway.admin().drained("d", SOON).await;
     assert_eq!(status.state, DrainState::Done, "{loss}: {status:?}");
-    assert_eq!((status.boards.moved, status.boards.left), (3, 0), "{loss}: {status:?}");
+    // A board that was given to the heir before the drain came to it is not its own.
+    assert_eq!(status.boards.left, 0, "{loss}: {status:?}");
     calls.all_sprung(SOON).await;
     for mut user in users {
         let code = user.closed(SOON).await;

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod contract;
+mod deaths;
 mod documents;
 mod drain;
 mod faults;

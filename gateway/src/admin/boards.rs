@@ -1,10 +1,10 @@
-//! `/v1/boards`, `/v1/moves` and `/v1/servers`: what is where, and moving one board.
+//! `/v1/boards` and `/v1/moves`: what is where, and moving one board.
 
 use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::Uri;
 use handover_protocol::admin::{
-    BoardList, BoardState, BoardView, MoveList, MoveReport, MoveRequest, Problem, ProblemType, ServerList,
+    BoardList, BoardState, BoardView, MoveList, MoveReport, MoveRequest, Problem, ProblemType,
 };
 use handover_protocol::{BoardId, ServerName};
 use tracing::info;
@@ -75,16 +75,6 @@ pub(super) async fn moves(State(admin): State<Admin>, uri: Uri) -> Result<Json<M
     Ok(Json(MoveList {
         moves: admin.fleet.recent_moves(),
     }))
-}
-
-/// `GET /v1/servers`.
-pub(super) async fn servers(State(admin): State<Admin>, uri: Uri) -> Result<Json<ServerList>, Refusal> {
-    query::none(&uri)?;
-    let mut servers = admin.fleet.servers();
-    for server in &mut servers {
-        server.drain = admin.drains.emptying(&server.name);
-    }
-    Ok(Json(ServerList { servers }))
 }
 
 async fn find(admin: &Admin, board: &BoardId) -> Result<BoardView, Refusal> {

@@ -12,6 +12,7 @@ mod listener;
 mod probes;
 mod query;
 mod refusal;
+mod servers;
 #[cfg(test)]
 mod tests;
 
@@ -59,7 +60,11 @@ impl Admin {
             .route("/v1/boards/{id}", get(boards::view))
             .route("/v1/boards/{id}/move", post(boards::carry))
             .route("/v1/moves", get(boards::moves))
-            .route("/v1/servers", get(boards::servers))
+            .route("/v1/servers", get(servers::list))
+            .route("/v1/servers/{name}", get(servers::view))
+            .route("/v1/servers/{name}/cordon", post(servers::cordon))
+            .route("/v1/servers/{name}/uncordon", post(servers::uncordon))
+            .route("/v1/servers/{name}/dead", post(servers::dead))
             .route_layer(from_fn_with_state(self.clone(), wait_for_start))
             .route("/metrics", get(probes::metrics))
             .route("/livez", get(probes::live))

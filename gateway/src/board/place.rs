@@ -294,11 +294,11 @@ fn plan<'a>(
         },
         Term::Settled { owner } => match boards.servers.get(&owner.server) {
             Some(server) if server.may_serve(owner) => return Ok(None),
-            Some(server) if !server.has_contract() => return Err(owner_down(owner)),
+            Some(server) if !server.has_contract() && !server.is_dead() => return Err(owner_down(owner)),
             Some(_) | None => {
                 let server = choose(match is_fenced(owner) {
                     true => Choice::Heir(owner),
-                    // It has left the configuration, by which the operator says that its process is gone.
+                    // It was declared dead or has left the configuration: an operator says that its process is gone.
                     false => Choice::Release,
                 })?;
                 info!(from = %owner.server, to = %server.name(), "seizing the board of a server that is gone");

@@ -1,5 +1,6 @@
 //! The boards that this gateway knows, and the way in.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -181,6 +182,16 @@ impl Boards {
         boards
     }
 
+    /// Lists the servers that a move under way, or a grant that is not confirmed, names as its target.
+    pub fn named_by_moves(&self) -> HashSet<ServerName> {
+        let target = |board: &Arc<Board>| match board.placement().term {
+            Term::Moving { target, .. } => Some(target.server),
+            Term::Activating { owner, .. } => Some(owner.server),
+            Term::Vacant | Term::Settled { .. } => None,
+        };
+        self.table.iter().filter_map(|entry| target(entry.value())).collect()
+    }
+
     /// Counts the boards that a server owns, moving ones under their source until the commit. It walks nothing.
     pub fn owned_by(&self, server: &ServerName) -> usize {
         self.holdings.of(server)
@@ -249,6 +260,11 @@ impl Boards {
         if let Err(error) = self.place(board, route).await {
             tracing::warn!(board = %board.id(), %error, "the board has no server yet");
         }
+    }
+
+    /// Has a board placed whose owner cannot serve it; false where nobody took it, or a move has it in its hands.
+    pub async fn give_to_heir(self: &Arc<Self>, board: &Arc<Board>, route: &Arc<Route>) -> bool {
+        board.gate.borrow().state == GateState::Open && self.placer.place(self, board, route).await.is_ok()
     }
 
     /// Returns who places boards.

@@ -6,6 +6,7 @@
 mod board_source;
 mod command;
 mod finding;
+mod health;
 pub mod limits;
 mod origins;
 mod path_pattern;
@@ -27,6 +28,7 @@ use finding::Findings;
 pub use board_source::{BoardIdFault, BoardSource};
 pub use command::{CommandFault, CommandTemplate};
 pub use finding::{Finding, Place};
+pub use health::HealthConfig;
 pub use limits::Limits;
 pub use origins::{Origin, OriginFault, Origins};
 pub use path_pattern::{PathPattern, PathPatternFault};
@@ -50,6 +52,8 @@ pub struct Config {
     pub routes: Vec<Arc<Route>>,
     /// Bounds that are not a route's.
     pub limits: Limits,
+    /// How servers are watched.
+    pub health: HealthConfig,
     /// How the gateway ends.
     pub shutdown: Shutdown,
     /// What `/metrics` shows beyond the usual.

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use crate::board::Newcomers;
 use crate::mover::MoveOrder;
 use crate::registry::RegistryError;
-use handover_protocol::admin::{BoardView, MoveRecord, MoveReport, ServerView};
+use handover_protocol::admin::{BoardView, DeathReport, MoveRecord, MoveReport, ServerView};
 use handover_protocol::{BoardId, ServerName};
 
 /// What can be asked of the boards and servers, and done with them.
@@ -37,6 +37,16 @@ pub trait Fleet: Send + Sync + 'static {
 
     /// Brings the gauges of open boards up to this moment.
     fn refresh_gauges(&self);
+
+    /// Closes a server to new boards, or opens it again, also to those that somebody had said to be dead. False for one
+    /// that is not known.
+    fn cordon<'a>(&'a self, server: &'a ServerName, is_cordoned: bool) -> FleetFuture<'a, Result<bool, RegistryError>>;
+
+    /// Notes that a server's process is gone: its boards go to others. Nothing for one that is not known.
+    fn declare_dead<'a>(
+        &'a self,
+        server: &'a ServerName,
+    ) -> FleetFuture<'a, Result<Option<DeathReport>, RegistryError>>;
 
     /// Says where boards without an owner go from now on.
     fn direct_newcomers(&self, newcomers: Newcomers);

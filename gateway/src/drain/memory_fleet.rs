@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use handover_protocol::admin::{
-    BoardState, BoardView, DEFAULT_WEIGHT, Level, MoveRecord, MoveReport, ServerOrigin, ServerState, ServerView,
+    BoardState, BoardView, DEFAULT_WEIGHT, DeathReport, Level, MoveRecord, MoveReport, ServerOrigin, ServerState,
+    ServerView,
 };
 use handover_protocol::{BoardId, Generation, ServerName};
 
@@ -210,6 +211,14 @@ impl Fleet for Handle {
     }
 
     fn refresh_gauges(&self) {}
+
+    fn cordon<'a>(&'a self, server: &'a ServerName, _: bool) -> FleetFuture<'a, Result<bool, RegistryError>> {
+        Box::pin(async move { Ok(self.servers().iter().any(|known| known.name == *server)) })
+    }
+
+    fn declare_dead<'a>(&'a self, _: &'a ServerName) -> FleetFuture<'a, Result<Option<DeathReport>, RegistryError>> {
+        Box::pin(async { Ok(None) })
+    }
 
     fn direct_newcomers(&self, newcomers: Newcomers) {
         self.0.lock().newcomers = Some(newcomers);

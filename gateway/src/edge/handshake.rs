@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use handover_protocol::machine::health::Verdict;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, SEC_WEBSOCKET_EXTENSIONS, UPGRADE,
 };
@@ -103,7 +104,16 @@ async fn attempt(edge: &Edge, client: &Client, mut parts: Parts, upgrade: OnUpgr
                 return Err(not_owner());
             }
             Err(DialError::Refused(response)) => return Ok(Outcome::Refused(*response)),
-            Err(error) => return Err(dial_refusal(edge, &server, &error)),
+            Err(error) => {
+                let may_be_dead = server.has_contract() && error.may_mean_a_death();
+                drop(pass);
+                // Whoever comes back from a server that has just died is better kept waiting for its heir than refused.
+                if may_be_dead && server.judged(route.hold_timeout).await == Verdict::Down {
+                    debug!(server = %server.name(), "the server is down; its board is given to another");
+                    continue;
+                }
+                return Err(dial_refusal(edge, &server, &error));
+            }
         };
         let Dialled {
             stream,

@@ -100,18 +100,14 @@ pub(super) async fn find_target(board: &Board, target: &Server, timeout: Duratio
         Term::Moving { target, .. } => target.incarnation,
         Term::Vacant | Term::Settled { .. } | Term::Activating { .. } => None,
     };
-    match tokio::time::timeout(timeout, control.server()).await {
-        Ok(Ok(report)) if report.ready && loaded_by.as_ref() == Some(&report.incarnation) => Ok(()),
-        Ok(Ok(report)) => {
+    match control.server(timeout).await {
+        Ok(report) if report.ready && loaded_by.as_ref() == Some(&report.incarnation) => Ok(()),
+        Ok(report) => {
             warn!(incarnation = %report.incarnation, ready = report.ready, "the target has lost the board or ends");
             Err(Reason::TargetDown)
         }
-        Ok(Err(error)) => {
-            warn!(%error, "the target has gone");
-            Err(Reason::TargetDown)
-        }
-        Err(_elapsed) => {
-            warn!("the target does not answer any more");
+        Err(error) => {
+            warn!(%error, "the target has gone, or does not answer any more");
             Err(Reason::TargetDown)
         }
     }

@@ -10,6 +10,7 @@ mod barrier;
 mod calls;
 mod drift;
 mod drive;
+mod heirs;
 mod hindrance;
 mod opaque;
 mod plan;
@@ -101,6 +102,11 @@ impl Mover {
     /// Lists the moves that ended of late, the latest last.
     pub fn recent(&self) -> Vec<MoveRecord> {
         self.lock_recent().iter().cloned().collect()
+    }
+
+    /// Counts sessions of which something could not be confirmed.
+    pub fn count_unconfirmed(&self, sessions: u64) {
+        self.metrics.unconfirmed_sessions.inc_by(sessions);
     }
 
     fn remember(&self, record: MoveRecord) {

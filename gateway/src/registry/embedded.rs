@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use handover_protocol::{BoardId, DrainId, Placement};
+use handover_protocol::{BoardId, DrainId, Placement, ServerName};
 use tokio::sync::{mpsc, oneshot};
 
 use super::file::{Backing, OpenError, file_backing};
-use super::operation::{Answer, CompareAndSet, Drains, Load, Operation, PutDrain, Read};
+use super::operation::{Answer, CompareAndSet, Drains, Load, Operation, PutDrain, PutServer, Read, Servers};
 use super::writer::Writer;
-use super::{CasError, DrainRecord, Registry, RegistryError, RegistryFuture};
+use super::{CasError, DrainRecord, Registry, RegistryError, RegistryFuture, ServerRecord};
 
 /// A registry in a local file. Callers wait in order while its queue is full.
 pub struct EmbeddedRegistry {
@@ -98,6 +98,19 @@ impl Registry for EmbeddedRegistry {
 
     fn drains(&self) -> RegistryFuture<'_, Result<Vec<DrainRecord>, RegistryError>> {
         Box::pin(self.ask(Drains::new))
+    }
+
+    fn put_server(
+        &self,
+        server: &ServerName,
+        record: Option<Vec<u8>>,
+    ) -> RegistryFuture<'_, Result<(), RegistryError>> {
+        let server = server.clone();
+        Box::pin(self.ask(|answer| PutServer::new(server, record, answer)))
+    }
+
+    fn servers(&self) -> RegistryFuture<'_, Result<Vec<ServerRecord>, RegistryError>> {
+        Box::pin(self.ask(Servers::new))
     }
 }
 

@@ -20,6 +20,9 @@ pub(super) const PLACEMENTS: TableDefinition<'static, &str, &[u8]> = TableDefini
 /// Drain records by drain.
 pub(super) const DRAINS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("drains");
 
+/// What is remembered of servers, by name.
+pub(super) const SERVERS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("servers");
+
 /// Says why the registry's file could not be opened. No retry helps before somebody has acted.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -164,6 +167,7 @@ impl RegistryFile {
         transaction.open_table(MARKS)?.insert(key, value)?;
         transaction.open_table(PLACEMENTS)?;
         transaction.open_table(DRAINS)?;
+        transaction.open_table(SERVERS)?;
         transaction.commit()?;
         Ok(())
     }

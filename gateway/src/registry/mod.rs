@@ -18,7 +18,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use handover_protocol::{BoardId, DrainId, Placement};
+use handover_protocol::{BoardId, DrainId, Placement, ServerName};
 
 pub use embedded::EmbeddedRegistry;
 pub use file::{Damage, OpenError};
@@ -65,7 +65,23 @@ pub trait Registry: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// When the store cannot be read, or holds a key that is no drain's.
     fn drains(&self) -> RegistryFuture<'_, Result<Vec<DrainRecord>, RegistryError>>;
+
+    /// Writes what is to be remembered of a server over what was; nothing forgets it. Safe to repeat.
+    ///
+    /// # Errors
+    /// When it may not have been kept.
+    fn put_server(&self, server: &ServerName, record: Option<Vec<u8>>)
+    -> RegistryFuture<'_, Result<(), RegistryError>>;
+
+    /// Reads what is remembered of servers.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or holds a key that is no server's.
+    fn servers(&self) -> RegistryFuture<'_, Result<Vec<ServerRecord>, RegistryError>>;
 }
+
+/// A server and what is remembered of it, in its own form.
+pub type ServerRecord = (ServerName, Vec<u8>);
 
 /// A drain and what it has written down, in its own form.
 pub type DrainRecord = (DrainId, Vec<u8>);

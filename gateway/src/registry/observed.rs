@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use handover_protocol::{BoardId, DrainId, Placement};
+use handover_protocol::{BoardId, DrainId, Placement, ServerName};
 
-use super::{CasError, DrainRecord, Registry, RegistryError, RegistryFuture};
+use super::{CasError, DrainRecord, Registry, RegistryError, RegistryFuture, ServerRecord};
 use crate::telemetry::Metrics;
 use crate::telemetry::label::RegistryOperation;
 
@@ -69,5 +69,17 @@ impl<R: Registry> Registry for ObservedRegistry<R> {
 
     fn drains(&self) -> RegistryFuture<'_, Result<Vec<DrainRecord>, RegistryError>> {
         self.observe(RegistryOperation::Drains, self.inner.drains())
+    }
+
+    fn put_server(
+        &self,
+        server: &ServerName,
+        record: Option<Vec<u8>>,
+    ) -> RegistryFuture<'_, Result<(), RegistryError>> {
+        self.observe(RegistryOperation::PutServer, self.inner.put_server(server, record))
+    }
+
+    fn servers(&self) -> RegistryFuture<'_, Result<Vec<ServerRecord>, RegistryError>> {
+        self.observe(RegistryOperation::Servers, self.inner.servers())
     }
 }

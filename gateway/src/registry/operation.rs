@@ -4,12 +4,12 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use handover_protocol::{BoardId, DrainId, IdError, Placement};
+use handover_protocol::{BoardId, DrainId, IdError, Placement, ServerName};
 use redb::{ReadableTable, StorageError, Table};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use super::{CasError, DrainRecord, RegistryError, StoreFailure};
+use super::{CasError, DrainRecord, RegistryError, ServerRecord, StoreFailure};
 
 /// One operation in the writer's queue.
 pub(super) trait Operation: Send {
@@ -37,6 +37,7 @@ pub(super) enum Fate {
 pub(super) struct Tables<'txn> {
     pub(super) placements: Table<'txn, &'static str, &'static [u8]>,
     pub(super) drains: Table<'txn, &'static str, &'static [u8]>,
+    pub(super) servers: Table<'txn, &'static str, &'static [u8]>,
     /// Whether this transaction has something to sync.
     pub(super) has_written: bool,
 }
@@ -215,6 +216,60 @@ impl Operation for Drains {
     fn run(&mut self, tables: &mut Tables<'_>) -> Result<(), StorageError> {
         let read = |(key, value): Entry<'_>| Ok((parse_key::<DrainId>(key)?, value.to_vec()));
         self.0.keep(collect(&tables.drains, read)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, fate: &Fate) {
+        self.0.send(fate);
+    }
+}
+
+/// Writes or forgets what is remembered of a server.
+pub(super) struct PutServer {
+    server: ServerName,
+    record: Option<Vec<u8>>,
+    reply: Reply<()>,
+}
+
+impl PutServer {
+    pub(super) fn new(server: ServerName, record: Option<Vec<u8>>, answer: Answer<()>) -> Self {
+        Self {
+            server,
+            record,
+            reply: Reply::new(answer),
+        }
+    }
+}
+
+impl Operation for PutServer {
+    fn run(&mut self, tables: &mut Tables<'_>) -> Result<(), StorageError> {
+        match &self.record {
+            Some(record) => tables.servers.insert(self.server.as_str(), record.as_slice())?,
+            None => tables.servers.remove(self.server.as_str())?,
+        };
+        tables.has_written = true;
+        self.reply.keep(Ok(()));
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, fate: &Fate) {
+        self.reply.send(fate);
+    }
+}
+
+/// Reads what is remembered of servers.
+pub(super) struct Servers(Reply<Vec<ServerRecord>>);
+
+impl Servers {
+    pub(super) fn new(answer: Answer<Vec<ServerRecord>>) -> Self {
+        Self(Reply::new(answer))
+    }
+}
+
+impl Operation for Servers {
+    fn run(&mut self, tables: &mut Tables<'_>) -> Result<(), StorageError> {
+        let read = |(key, value): Entry<'_>| Ok((parse_key::<ServerName>(key)?, value.to_vec()));
+        self.0.keep(collect(&tables.servers, read)?);
         Ok(())
     }
 

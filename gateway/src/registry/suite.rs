@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use handover_protocol::{Attempt, BoardId, DrainId, Generation, Owner, Placement, Term};
+use handover_protocol::{Attempt, BoardId, DrainId, Generation, Owner, Placement, ServerName, Term};
 use tokio::time::timeout;
 
 use super::{CasError, Registry};
@@ -161,6 +161,11 @@ async fn what_was_written_is_there_after_a_restart(records: &impl Records) {
             .unwrap();
         let drains = store.drains().await.unwrap();
         assert_eq!(drains.len(), usize::from(generation > 1));
+        let server: ServerName = "board-1".parse().unwrap();
+        let known = store.servers().await.unwrap();
+        assert_eq!(known.len(), usize::from(generation == 2));
+        let record = (generation == 1).then(|| vec![7]);
+        store.put_server(&server, record).await.unwrap();
         store.put_drain(&drain, vec![generation as u8; 100]).await.unwrap();
         store.put_drain(&drain, vec![generation as u8]).await.unwrap();
     }

@@ -76,6 +76,10 @@ impl Task {
             return Some(Event::ClientEof);
         }
         if self.down.is_over() && self.upstream.is_some() && !self.machine.is_source_gone() {
+            if !self.down.has_seen_close() {
+                // A server that dies says no goodbye.
+                self.server.nudge();
+            }
             return Some(Event::SourceEof);
         }
         None

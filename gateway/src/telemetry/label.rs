@@ -88,6 +88,16 @@ label! {
 }
 
 label! {
+    /// What became of a board whose server was gone.
+    TakeoverResult {
+        /// Another server has it.
+        Taken = "taken",
+        /// Nobody took it, or a move had it in its hands; it is tried again.
+        Failed = "failed",
+    }
+}
+
+label! {
     /// A step of a move.
     MoveStep {
         /// The target loads the board while the source serves.
@@ -298,6 +308,10 @@ label! {
         PutDrain = "put_drain",
         /// Every drain's record is read.
         Drains = "drains",
+        /// What is remembered of a server is written.
+        PutServer = "put_server",
+        /// What is remembered of servers is read.
+        Servers = "servers",
     }
 }
 
@@ -354,6 +368,7 @@ mod tests {
         check::<DrainState>();
         check::<MoveResult>();
         check::<MoveStep>();
+        check::<TakeoverResult>();
         check::<Crossing>();
         check::<Fallback>();
         check::<Direction>();

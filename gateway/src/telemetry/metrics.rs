@@ -12,7 +12,7 @@ use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, Tex
 use super::family::{CounterGrid, CounterRow, GaugeRow, HistogramRow, register};
 use super::label::{
     ControlCall, ControlFailure, Crossing, Direction, Fallback, Limit, MoveResult, MoveStep, RegistryOperation,
-    RequestOutcome, Side, UpgradeOutcome,
+    RequestOutcome, Side, TakeoverResult, UpgradeOutcome,
 };
 use crate::config::MetricsConfig;
 
@@ -27,6 +27,8 @@ pub struct Metrics {
     parked_total: IntCounter,
     /// Sessions that were opened.
     pub sessions_opened: IntCounter,
+    /// Boards whose server was gone, by what became of them.
+    pub takeovers: CounterRow<TakeoverResult>,
     /// Moves that ended.
     pub moves: CounterGrid<MoveResult, Level>,
     /// How long each step of a move took.
@@ -133,6 +135,12 @@ impl Metrics {
             ),
             parked_total: counter("handover_parked_total", "Newcomers that had to wait for a board."),
             sessions_opened: counter("handover_sessions_opened_total", "Sessions that were opened."),
+            takeovers: CounterRow::register(
+                into,
+                "handover_takeovers_total",
+                "Boards whose server was gone, by what became of them.",
+                "result",
+            ),
             moves: CounterGrid::register(
                 into,
                 "handover_moves_total",

@@ -154,6 +154,16 @@ pub enum ConnectError {
     Timeout,
 }
 
+impl ConnectError {
+    /// Reads whether nobody listens there.
+    pub fn is_refused(&self) -> bool {
+        match self {
+            Self::Io(error) => error.kind() == io::ErrorKind::ConnectionRefused,
+            Self::Timeout => false,
+        }
+    }
+}
+
 /// Says why there is no answer; the server may have seen the request.
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {

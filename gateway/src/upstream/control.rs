@@ -95,9 +95,9 @@ impl ControlClient {
     ///
     /// # Errors
     /// See [`ControlError`].
-    pub async fn server(&self) -> Result<ServerReport, ControlError> {
+    pub async fn server(&self, timeout: Duration) -> Result<ServerReport, ControlError> {
         let request = self.request(Method::GET, "/server", Bytes::new());
-        self.call(ControlCall::Server, request, self.timeout).await
+        self.call(ControlCall::Server, request, timeout).await
     }
 
     /// Lists what the server holds in memory, all pages of it; each page has a deadline of its own.

@@ -55,6 +55,19 @@ pub enum Nonsense {
 }
 
 impl ControlError {
+    /// Reads whether nobody listens at the control URL.
+    pub fn is_refused_connection(&self) -> bool {
+        let Self::Unreachable(error) = self else { return false };
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            if let Some(io) = error.downcast_ref::<std::io::Error>() {
+                return io.kind() == std::io::ErrorKind::ConnectionRefused;
+            }
+            cause = error.source();
+        }
+        false
+    }
+
     /// Reads whether the call was certainly not carried out.
     pub fn was_certainly_not_carried_out(&self) -> bool {
         match self {

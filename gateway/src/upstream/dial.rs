@@ -183,6 +183,16 @@ pub enum DialError {
     Refused(Box<Response<ServerBody>>),
 }
 
+impl DialError {
+    /// Reads whether a server that has just died would cause this.
+    pub fn may_mean_a_death(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Exchange(_) => true,
+            Self::BadUpgrade(_) | Self::Refused(_) => false,
+        }
+    }
+}
+
 /// Says what is wrong with a server's 101 (RFC 6455 section 4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UpgradeFault {

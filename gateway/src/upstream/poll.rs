@@ -1,14 +1,17 @@
 //! Asks every server how it is: a task for each, until the gateway ends.
 //!
 //! A contract server is asked `GET server` each second and `GET boards` every few; an opaque one is ready while it
-//! takes connections. Nobody waits for a poll: what was last heard stands in [`Server::status`].
+//! takes connections. One that fails is asked more often, and at once when a session has met what a dead server would
+//! cause. What that proves is [`handover_protocol::machine::health`]'s to say. Nobody waits for a poll: what was last
+//! heard stands in [`Server::status`].
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use handover_protocol::contract::ServerReport;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use handover_protocol::machine::health::{Event, Health, Verdict};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info, info_span, warn};
@@ -16,9 +19,16 @@ use tracing::{Instrument, info, info_span, warn};
 use super::connection::connect;
 use super::control::ControlClient;
 use super::server::{Server, Servers};
+use crate::config::HealthConfig;
 
 /// Starts a task for each server on `tasks`; they end when `shutdown` is cancelled.
-pub fn poll_servers(servers: &Servers, boards_interval: Duration, tasks: &TaskTracker, shutdown: &CancellationToken) {
+pub fn poll_servers(
+    servers: &Servers,
+    config: HealthConfig,
+    boards_interval: Duration,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) {
     for server in servers.all() {
         let span = info_span!("poll", server = %server.name());
         let poll = Poll {
@@ -27,6 +37,9 @@ pub fn poll_servers(servers: &Servers, boards_interval: Duration, tasks: &TaskTr
             boards_due: Instant::now(),
             addresses_due: Instant::now(),
             fault: None,
+            config,
+            health: Health::new(config.thresholds),
+            epoch: Instant::now(),
         };
         let shutdown = shutdown.clone();
         tasks.spawn(
@@ -47,28 +60,76 @@ struct Poll {
     addresses_due: Instant,
     /// What was last logged as wrong, so that it is logged once.
     fault: Option<String>,
+    config: HealthConfig,
+    health: Health,
+    epoch: Instant,
 }
 
 impl Poll {
     async fn run(mut self) {
-        let mut ticks = interval(SERVER_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut due = Instant::now();
         loop {
-            ticks.tick().await;
+            self.wait_until(due).await;
+            let asked_at = Instant::now();
             let server = Arc::clone(&self.server);
             match server.control() {
                 Some(control) => self.ask(control).await,
                 None => self.knock().await,
             }
             self.resolve().await;
+            let interval = match self.health.verdict() {
+                Verdict::Suspect => SUSPECT_INTERVAL,
+                Verdict::Unknown | Verdict::Up | Verdict::Down => self.config.interval,
+            };
+            due = asked_at + interval;
         }
+    }
+
+    /// Waits for the next question's time, or until somebody wants it asked now.
+    async fn wait_until(&mut self, due: Instant) {
+        let server = Arc::clone(&self.server);
+        tokio::select! {
+            () = sleep_until(due) => {}
+            () = server.nudged() => return,
+        }
+        if due.elapsed() >= STALL_MIN {
+            warn!(late = ?due.elapsed(), "the gateway stood still; what it has not heard meanwhile proves nothing");
+            self.judge(Event::Stalled);
+        }
+    }
+
+    fn judge(&mut self, event: Event) {
+        let before = self.health.verdict();
+        let verdict = self.health.handle(event, self.epoch.elapsed());
+        match verdict {
+            Verdict::Down if before != verdict => tell_down(&self.server),
+            Verdict::Up if before == Verdict::Down => info!("the server is back"),
+            Verdict::Unknown | Verdict::Up | Verdict::Suspect | Verdict::Down => {}
+        }
+    }
+
+    /// Turns a failed question into evidence; one that took far too long says that the gateway stood still.
+    fn failed(&mut self, asked_at: Instant, is_refused: bool) {
+        let overdue = asked_at.elapsed().saturating_sub(self.config.timeout);
+        let asked_at = asked_at.duration_since(self.epoch);
+        self.judge(if overdue >= STALL_MIN {
+            Event::Stalled
+        } else if is_refused {
+            Event::Refused { asked_at }
+        } else {
+            Event::Silent { asked_at }
+        });
     }
 
     /// Asks a contract server who it is, and what it holds where that is due.
     async fn ask(&mut self, control: &ControlClient) {
-        match control.server().await {
-            Ok(report) => self.heard(report),
-            Err(error) => return self.silent(format!("{}", Chain(&error))),
+        let asked_at = Instant::now();
+        match control.server(self.config.timeout).await {
+            Ok(report) => self.heard(asked_at, report),
+            Err(error) => {
+                self.failed(asked_at, error.is_refused_connection());
+                return self.silent(format!("{}", Chain(&error)));
+            }
         }
         if Instant::now() < self.boards_due {
             return;
@@ -80,8 +141,9 @@ impl Poll {
         }
     }
 
-    fn heard(&mut self, report: ServerReport) {
+    fn heard(&mut self, asked_at: Instant, report: ServerReport) {
         if report.name != *self.server.name() {
+            self.failed(asked_at, false);
             return self.silent(format!(
                 "it calls itself {}; control_url leads to another server",
                 report.name
@@ -99,8 +161,12 @@ impl Poll {
             Some(_) | None => {}
         }
         self.fault = None;
+        self.judge(Event::Answered);
+        let verdict = self.health.verdict();
         self.tell_readiness(report.ready);
         self.server.hear(|status| {
+            status.verdict = verdict;
+            status.polls += 1;
             if status.incarnation.as_ref() != Some(&report.incarnation) {
                 status.listing = None;
             }
@@ -114,17 +180,25 @@ impl Poll {
 
     /// Tries whether an opaque server takes connections.
     async fn knock(&mut self) {
-        match connect(self.server.url(), Instant::now() + KNOCK_TIMEOUT).await {
+        let asked_at = Instant::now();
+        match connect(self.server.url(), asked_at + self.config.timeout).await {
             Ok(_) => {
                 self.fault = None;
+                self.judge(Event::Answered);
+                let verdict = self.health.verdict();
                 self.tell_readiness(true);
                 self.server.hear(|status| {
+                    status.verdict = verdict;
+                    status.polls += 1;
                     status.was_asked = true;
                     status.is_ready = true;
                     status.silent_since = None;
                 });
             }
-            Err(error) => self.silent(error.to_string()),
+            Err(error) => {
+                self.failed(asked_at, error.is_refused());
+                self.silent(error.to_string());
+            }
         }
     }
 
@@ -134,7 +208,10 @@ impl Poll {
             warn!(fault, "the server is not to be had");
             self.fault = Some(fault);
         }
+        let verdict = self.health.verdict();
         self.server.hear(|status| {
+            status.verdict = verdict;
+            status.polls += 1;
             status.was_asked = true;
             status.is_ready = false;
             status.silent_since.get_or_insert_with(std::time::Instant::now);
@@ -179,8 +256,19 @@ impl std::fmt::Display for Chain<'_> {
     }
 }
 
-/// A server that is not ready takes no newcomers for at most this long after it said so.
-const SERVER_INTERVAL: Duration = Duration::from_secs(1);
+fn tell_down(server: &Server) {
+    if server.has_contract() {
+        warn!("the server is down; its boards are activated elsewhere");
+    } else {
+        warn!("the server is down; its boards stay its own until somebody says that its process is gone");
+    }
+}
+
+/// How often a server is asked whose fate is to be decided.
+const SUSPECT_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Later than this no timer fires on a machine that only is busy.
+const STALL_MIN: Duration = Duration::from_secs(1);
 
 /// A server on the same network takes a connection within a few milliseconds, or is not there.
 const KNOCK_TIMEOUT: Duration = Duration::from_secs(1);

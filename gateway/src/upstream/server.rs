@@ -2,17 +2,19 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use handover_protocol::admin::Level;
 use handover_protocol::contract::BoardReport;
+use handover_protocol::machine::health::Verdict;
 use handover_protocol::{BoardId, Incarnation, Owner, ReleaseName, ServerName};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::control::{BoardListing, ControlClient, ControlHttp};
 use super::control_error::ControlError;
+use super::memory::{Dead, ServerMemory};
 use crate::config::{Limits, ServerConfig, ServerUrl};
 use crate::telemetry::{Metrics, ServerMetrics};
 
@@ -25,6 +27,9 @@ pub struct Server {
     /// Where the server's own requests come from; loopback addresses are not among them.
     addresses: ArcSwap<Vec<IpAddr>>,
     metrics: ServerMetrics,
+    /// Somebody has met what a dead server would cause.
+    nudge: Notify,
+    memory: Mutex<ServerMemory>,
     /// Held while the list of boards is read for whoever finds the known one too old; how it failed last, if it did.
     reading: tokio::sync::Mutex<Option<FailedReading>>,
 }
@@ -46,6 +51,10 @@ pub struct ServerStatus {
     pub listing: Option<Arc<HeardListing>>,
     /// Since when it has not answered, or not as the contract says.
     pub silent_since: Option<Instant>,
+    /// What is believed of its process.
+    pub verdict: Verdict,
+    /// How often it was asked.
+    pub polls: u64,
 }
 
 /// A server's list of boards, and when it was asked for.
@@ -99,6 +108,8 @@ impl Server {
             addresses: ArcSwap::from_pointee(foreign(addresses)),
             metrics: metrics.server(&config.name, &config.release),
             reading: tokio::sync::Mutex::default(),
+            nudge: Notify::new(),
+            memory: Mutex::default(),
             config,
         }
     }
@@ -148,7 +159,54 @@ impl Server {
 
     /// Reads whether boards may be placed there now.
     pub fn is_ready(&self) -> bool {
-        self.status.borrow().is_ready
+        self.status.borrow().is_ready && !self.is_cordoned() && !self.is_dead()
+    }
+
+    /// Reads whether an operator has closed it to new boards.
+    pub fn is_cordoned(&self) -> bool {
+        self.lock_memory().cordoned
+    }
+
+    /// Reads whether somebody has said that its process is gone.
+    pub fn is_dead(&self) -> bool {
+        match &self.lock_memory().dead {
+            Some(Dead { incarnation: None }) => true,
+            Some(dead) => dead.incarnation == self.incarnation(),
+            None => false,
+        }
+    }
+
+    /// Returns what operators have said of it.
+    pub fn memory(&self) -> ServerMemory {
+        self.lock_memory().clone()
+    }
+
+    /// Takes in what operators say of it; keep it in the registry before.
+    pub fn remember(&self, memory: ServerMemory) {
+        *self.lock_memory() = memory;
+        // Whoever watches looks again.
+        self.status.send_modify(|_| {});
+    }
+
+    /// Has it asked at once: somebody has met what a dead server would cause.
+    pub fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
+    /// Waits until somebody nudges. Cancel-safe.
+    pub(super) async fn nudged(&self) {
+        self.nudge.notified().await;
+    }
+
+    /// Has it asked at once, and waits until it is known whether it is there, at most for so long.
+    pub async fn judged(&self, patience: Duration) -> Verdict {
+        let mut watch = self.watch();
+        let asked = watch.borrow_and_update().polls;
+        self.nudge();
+        let is_judged = |status: &ServerStatus| status.polls > asked && status.verdict != Verdict::Suspect;
+        // The sender lives as long as this server.
+        let _ = tokio::time::timeout(patience, watch.wait_for(is_judged)).await;
+        self.status.borrow().verdict
     }
 
     /// Returns the process that answered last.
@@ -179,12 +237,18 @@ impl Server {
         owner.server == self.config.name && (heard.is_none() || heard == owner.incarnation) && !self.is_lost()
     }
 
-    /// Reads whether the server has been silent for so long that its boards may be activated elsewhere.
+    /// Reads whether its boards may be given to other servers.
     ///
-    /// Only with the contract: the fence in the boards' database is what refuses the writes of one that lives on.
+    /// With the contract that takes evidence: the fence in the boards' database refuses the writes of one that lives on.
+    /// Of an opaque server somebody who knows has to say it.
     pub fn is_lost(&self) -> bool {
-        let silent_since = self.status.borrow().silent_since;
-        self.has_contract() && silent_since.is_some_and(|since| since.elapsed() >= LOST_AFTER)
+        let is_down = self.has_contract() && self.status.borrow().verdict == Verdict::Down;
+        is_down || self.is_dead()
+    }
+
+    fn lock_memory(&self) -> MutexGuard<'_, ServerMemory> {
+        // Nothing can panic in between.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the server's whole list of boards now, and publishes it.
@@ -323,9 +387,6 @@ impl Servers {
         }
     }
 }
-
-/// Three polls: one that is lost or slow is not yet a server that is.
-const LOST_AFTER: Duration = Duration::from_secs(3);
 
 /// Keeps the addresses that are not this machine's loopback.
 fn foreign(addresses: Vec<IpAddr>) -> Vec<IpAddr> {

@@ -55,6 +55,10 @@ pub enum ProblemType {
     UnknownDrain,
     /// No board has that id.
     UnknownBoard,
+    /// No server has that name.
+    UnknownServer,
+    /// The server answers its health checks, so its process is not gone.
+    ServerAlive,
     /// A drain with that id was started by another request.
     DrainExists,
     /// A running drain empties one of the sources, or one server is to be emptied and filled at once; see `drain`.
@@ -77,7 +81,7 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// Every type, for documents and tests.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::BadJson,
         Self::InvalidField,
         Self::UnknownReference,
@@ -91,6 +95,8 @@ impl ProblemType {
         Self::MethodNotAllowed,
         Self::UnknownDrain,
         Self::UnknownBoard,
+        Self::UnknownServer,
+        Self::ServerAlive,
         Self::DrainExists,
         Self::DrainConflict,
         Self::DrainEnded,
@@ -107,10 +113,11 @@ impl ProblemType {
         match self {
             Self::BadJson | Self::InvalidField => 400,
             Self::ForbiddenHost | Self::ForbiddenOrigin => 403,
-            Self::UnknownPath | Self::UnknownDrain | Self::UnknownBoard => 404,
+            Self::UnknownPath | Self::UnknownDrain | Self::UnknownBoard | Self::UnknownServer => 404,
             Self::MethodNotAllowed => 405,
             Self::DrainExists
             | Self::DrainConflict
+            | Self::ServerAlive
             | Self::DrainEnded
             | Self::BoardNotMovable
             | Self::TargetNotReady => 409,
@@ -138,6 +145,8 @@ impl ProblemType {
             Self::MethodNotAllowed => "The path does not know this method",
             Self::UnknownDrain => "There is no such drain",
             Self::UnknownBoard => "There is no such board",
+            Self::UnknownServer => "There is no such server",
+            Self::ServerAlive => "The server is alive",
             Self::DrainExists => "Another request has started a drain with this id",
             Self::DrainConflict => "A running drain stands in the way",
             Self::DrainEnded => "The drain has ended",

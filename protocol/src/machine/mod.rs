@@ -4,6 +4,7 @@
 //! (phase, event) pair in a table beside its source, which a test keeps true.
 
 pub mod drain;
+pub mod health;
 pub mod moving;
 pub mod session;
 

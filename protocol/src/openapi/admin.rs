@@ -6,12 +6,13 @@ use utoipa::openapi::{OpenApi, Required};
 use super::call::{Call, Document};
 use crate::admin::ProblemType::{
     self, BadJson, BoardNotMovable, BodyTooLarge, DrainConflict, DrainEnded, DrainExists, ForbiddenHost,
-    ForbiddenOrigin, IdempotencyMismatch, ImpossibleDrain, Internal, InvalidField, RegistryUnavailable, ShuttingDown,
-    Starting, TargetNotReady, UnknownBoard, UnknownDrain, UnknownReference, UnsupportedMediaType,
+    ForbiddenOrigin, IdempotencyMismatch, ImpossibleDrain, Internal, InvalidField, RegistryUnavailable, ServerAlive,
+    ShuttingDown, Starting, TargetNotReady, UnknownBoard, UnknownDrain, UnknownReference, UnknownServer,
+    UnsupportedMediaType,
 };
 use crate::admin::{
-    BoardList, BoardView, DrainEvent, DrainList, DrainRequest, DrainStatus, MoveList, MoveReport, MoveRequest, Problem,
-    ServerList,
+    BoardList, BoardView, DeathReport, DrainEvent, DrainList, DrainRequest, DrainStatus, MoveList, MoveReport,
+    MoveRequest, Problem, ServerList, ServerView,
 };
 use crate::id::{BoardId, DrainId, ServerName};
 
@@ -26,6 +27,39 @@ pub fn admin() -> OpenApi {
     document.call(Get, "/v1/servers", "listServers", "Every configured server.", |call| {
         refused(call.answer::<ServerList>(200, "In the order of the configuration."), []).end()
     });
+    document.call(Get, "/v1/servers/{name}", "viewServer", "One server.", |call| {
+        refused(
+            server(call).answer::<ServerView>(200, "The server as it is now."),
+            [UnknownServer],
+        )
+        .end()
+    });
+    for (verb, summary) in [
+        (
+            "cordon",
+            "Close a server to new boards and as a drain's target; what it has stays. Kept over restarts.",
+        ),
+        (
+            "uncordon",
+            "Open a server to new boards again, also one that somebody had said to be dead.",
+        ),
+    ] {
+        let path = format!("/v1/servers/{{name}}/{verb}");
+        document.call(Post, &path, &format!("{verb}Server"), summary, |call| {
+            let call = server(call).answer::<ServerView>(200, "The server as it is now.");
+            refused(call, [UnknownServer, RegistryUnavailable, Internal]).end()
+        });
+    }
+    document.call(
+        Post,
+        "/v1/servers/{name}/dead",
+        "declareServerDead",
+        "Say that a server's process is gone, so that its boards may be given to others.",
+        |call| {
+            let call = server(call).answer::<DeathReport>(200, "Its boards are being given to others.");
+            refused(call, [UnknownServer, ServerAlive, RegistryUnavailable, Internal]).end()
+        },
+    );
     document.finish(
         "Handover admin API",
         "Drains, boards and moves. Later versions add fields and change none. It answers on the loopback interface.",
@@ -169,6 +203,10 @@ fn describe_boards(document: &mut Document) {
             refused(call, kinds).end()
         },
     );
+}
+
+fn server(call: Call<'_>) -> Call<'_> {
+    call.segment::<ServerName>("name", "The server.")
 }
 
 fn board(call: Call<'_>) -> Call<'_> {

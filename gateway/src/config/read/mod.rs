@@ -1,6 +1,7 @@
 //! Reads a whole configuration out of its file, and goes on past what is wrong.
 
 mod board;
+mod health;
 mod limits;
 mod listen;
 mod route;
@@ -37,6 +38,7 @@ pub(super) fn read(text: &str, folder: &Path, findings: &Findings) -> Option<Con
     let servers = server::read_servers(&mut root, listen.as_ref(), folder);
     let routes = route::read_routes(&mut root, &servers);
     let limits = limits::read_limits(root.section("limits"));
+    let health = health::read_health(root.section("health"));
     let shutdown = read_shutdown(root.section("shutdown"));
     let metrics = read_metrics(root.section("metrics"));
     root.close();
@@ -54,6 +56,7 @@ pub(super) fn read(text: &str, folder: &Path, findings: &Findings) -> Option<Con
         servers: servers.configs,
         routes: routes.into_iter().map(Arc::new).collect(),
         limits,
+        health,
         shutdown,
         metrics,
     })

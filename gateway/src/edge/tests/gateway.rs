@@ -72,7 +72,13 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new(&config.metrics).unwrap());
         let servers = Servers::new(&config.servers, &config.limits, &metrics);
         let shutdown = CancellationToken::new();
-        poll_servers(&servers, config.limits.boards_interval, &TaskTracker::new(), &shutdown);
+        poll_servers(
+            &servers,
+            config.health,
+            config.limits.boards_interval,
+            &TaskTracker::new(),
+            &shutdown,
+        );
         servers.asked().await;
         let boards = Boards::new(
             placements,

@@ -46,7 +46,7 @@ async fn each_call_goes_to_its_path_with_the_token_and_its_body() {
     let (generation, attempt) = (Generation::new(7), Attempt::new(3));
     let session: SessionId = "s1".parse().unwrap();
 
-    let report = client.server().await.unwrap();
+    let report = client.server(Duration::from_secs(3)).await.unwrap();
     assert!(report.ready && report.name.as_str() == "board-1");
     let prepared = client.prepare(&board(), &prepare_request(), DEADLINE).await.unwrap();
     assert_eq!(prepared.revision, Revision::new(7));
@@ -184,7 +184,7 @@ async fn a_redirection_is_not_followed() {
     let server = ContractServer::start().await;
     let (client, _) = client(&server);
     server.tell(|story| story.mood = Mood::Redirects);
-    let error = client.server().await.unwrap_err();
+    let error = client.server(Duration::from_secs(3)).await.unwrap_err();
     let status = StatusCode::TEMPORARY_REDIRECT;
     assert!(matches!(error, ControlError::Nonsense(Nonsense::Status(found)) if found == status));
     assert_eq!(server.calls().len(), 1);
@@ -196,7 +196,7 @@ async fn a_token_that_is_not_accepted_points_at_its_setting() {
     let (client, _) = client(&server);
     for status in [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN] {
         server.tell(|story| story.mood = Mood::Says(status, "text/plain", String::new()));
-        let error = client.server().await.unwrap_err();
+        let error = client.server(Duration::from_secs(3)).await.unwrap_err();
         assert!(matches!(error, ControlError::Unauthorized { .. }), "{error:?}");
         assert!(error.to_string().contains("control_token_file"));
         assert!(error.was_certainly_not_carried_out());

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::poll_servers;
-use crate::config::{Limits, MetricsConfig, ServerConfig};
+use crate::config::{HealthConfig, Limits, MetricsConfig, ServerConfig};
 use crate::telemetry::Metrics;
 use crate::upstream::contract_server::{ContractServer, Mood, opaque};
 use crate::upstream::{Server, ServerStatus, Servers};
@@ -29,7 +29,7 @@ impl Asked {
         let metrics = Arc::new(Metrics::new(&MetricsConfig::default()).unwrap());
         let servers = Servers::new(configs, &Limits::default(), &metrics);
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
-        poll_servers(&servers, BOARDS_INTERVAL, &tasks, &shutdown);
+        poll_servers(&servers, HealthConfig::default(), BOARDS_INTERVAL, &tasks, &shutdown);
         timeout(DEADLINE, servers.asked()).await.unwrap();
         Self { servers, shutdown }
     }
@@ -257,7 +257,7 @@ async fn the_polls_end_with_the_gateway() {
     let metrics = Arc::new(Metrics::new(&MetricsConfig::default()).unwrap());
     let servers = Servers::new(&[contract.config()], &Limits::default(), &metrics);
     let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
-    poll_servers(&servers, BOARDS_INTERVAL, &tasks, &shutdown);
+    poll_servers(&servers, HealthConfig::default(), BOARDS_INTERVAL, &tasks, &shutdown);
     tasks.close();
     assert_eq!(tasks.len(), 1);
     shutdown.cancel();

@@ -1,0 +1,105 @@
+//! `/v1/servers`: which servers there are, and what operators say of them.
+
+use axum::Json;
+use axum::extract::{Extension, State};
+use axum::http::Uri;
+use handover_protocol::ServerName;
+use handover_protocol::admin::{DeathReport, Problem, ProblemType, ServerList, ServerState, ServerView};
+use tracing::info;
+
+use super::Admin;
+use super::listener::Caller;
+use super::query;
+use super::refusal::Refusal;
+
+/// `GET /v1/servers`.
+pub(super) async fn list(State(admin): State<Admin>, uri: Uri) -> Result<Json<ServerList>, Refusal> {
+    query::none(&uri)?;
+    Ok(Json(ServerList { servers: all(&admin) }))
+}
+
+/// `GET /v1/servers/{name}`.
+pub(super) async fn view(State(admin): State<Admin>, uri: Uri) -> Result<Json<ServerView>, Refusal> {
+    query::none(&uri)?;
+    Ok(Json(find(&admin, &uri)?))
+}
+
+/// `POST /v1/servers/{name}/cordon`.
+pub(super) async fn cordon(
+    state: State<Admin>,
+    caller: Extension<Caller>,
+    uri: Uri,
+) -> Result<Json<ServerView>, Refusal> {
+    set_cordoned(state, caller, uri, true).await
+}
+
+/// `POST /v1/servers/{name}/uncordon`.
+pub(super) async fn uncordon(
+    state: State<Admin>,
+    caller: Extension<Caller>,
+    uri: Uri,
+) -> Result<Json<ServerView>, Refusal> {
+    set_cordoned(state, caller, uri, false).await
+}
+
+async fn set_cordoned(
+    State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    is_cordoned: bool,
+) -> Result<Json<ServerView>, Refusal> {
+    query::none(&uri)?;
+    let name = find(&admin, &uri)?.name;
+    info!(server = %name, is_cordoned, %caller, "asked through the admin API");
+    admin.fleet.cordon(&name, is_cordoned).await?;
+    Ok(Json(find(&admin, &uri)?))
+}
+
+/// `POST /v1/servers/{name}/dead`.
+pub(super) async fn dead(
+    State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Json<DeathReport>, Refusal> {
+    query::none(&uri)?;
+    let server = find(&admin, &uri)?;
+    if server.state != ServerState::Down && server.reason.is_none() {
+        // Whoever says so of a server that answers has most likely mistyped.
+        let detail = format!(
+            "server {} answers its health checks; end its process first, or cordon it and drain it",
+            server.name
+        );
+        return Err(Problem::new(ProblemType::ServerAlive, detail).into());
+    }
+    info!(server = %server.name, %caller, "declared dead through the admin API");
+    let report = admin.fleet.declare_dead(&server.name).await?;
+    Ok(Json(report.ok_or_else(|| unknown(&uri))?))
+}
+
+fn all(admin: &Admin) -> Vec<ServerView> {
+    let mut servers = admin.fleet.servers();
+    for server in &mut servers {
+        server.drain = admin.drains.emptying(&server.name);
+        if let (Some(drain), ServerState::Ready | ServerState::Cordoned) = (&server.drain, server.state) {
+            server.state = ServerState::Draining;
+            server.reason = Some(format!("drain {drain} empties it"));
+        }
+    }
+    servers
+}
+
+fn find(admin: &Admin, uri: &Uri) -> Result<ServerView, Problem> {
+    let name: ServerName = query::id_segment(uri)
+        .parse()
+        .map_err(|error| Problem::new(ProblemType::InvalidField, format!("the server's name {error}")).at("name"))?;
+    let found = all(admin).into_iter().find(|server| server.name == name);
+    found.ok_or_else(|| unknown(uri))
+}
+
+fn unknown(uri: &Uri) -> Problem {
+    let detail = format!(
+        "no server is named {}; GET /v1/servers lists all",
+        query::id_segment(uri)
+    );
+    Problem::new(ProblemType::UnknownServer, detail)
+}
