@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Config, Report};
+use crate::shell::ShellCommand;
 use crate::telemetry::LogFormat;
 
 /// Carries the live WebSocket sessions of stateful servers from one release to the next.
@@ -29,6 +30,35 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// What is said to a running gateway.
+    #[command(flatten)]
+    Shell(ShellCommand),
+    /// Print what makes a shell complete commands, to be put where it looks
+    Completions(CompletionsArgs),
+}
+
+/// Arguments of `handover completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  handover completions bash > /usr/share/bash-completion/completions/handover
+  handover completions zsh  > \"${fpath[1]}/_handover\"
+  handover completions fish > ~/.config/fish/completions/handover.fish")]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+impl CompletionsArgs {
+    /// Prints the script.
+    pub fn run(&self) -> ExitCode {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "handover", &mut script);
+        // Whoever closed the pipe has read enough.
+        let _ = std::io::stdout().write_all(&script);
+        ExitCode::SUCCESS
+    }
 }
 
 /// Arguments of `handover serve`.

@@ -12,5 +12,6 @@ pub mod registry;
 pub mod relay;
 pub mod serve;
 pub mod session;
+pub mod shell;
 pub mod telemetry;
 pub mod upstream;

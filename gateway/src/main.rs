@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use handover_gateway::cli::{Cli, Command, ConfigCommand};
-use handover_gateway::serve;
+use handover_gateway::{serve, shell};
 
 fn main() -> ExitCode {
     match Cli::parse().command {
@@ -12,5 +12,7 @@ fn main() -> ExitCode {
             command: ConfigCommand::Check(check),
         } => check.run(),
         Command::Serve(args) => serve::run(&args),
+        Command::Shell(command) => shell::run(&command),
+        Command::Completions(args) => args.run(),
     }
 }

@@ -211,6 +211,6 @@ const FORBIDDEN_IN_PROTOCOL: &[&str] = &[
 const GATEWAY_LAYERS: [&[&str]; 4] = [
     &["config", "telemetry", "tls", "registry", "upstream"],
     &["board", "relay", "session", "mover", "drain", "rollout"],
-    &["edge", "admin", "console"],
+    &["edge", "admin", "console", "shell"],
     &["lib", "main", "cli", "serve", "compose", "fleet"],
 ];
