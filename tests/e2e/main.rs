@@ -13,3 +13,4 @@ mod lost;
 mod opaque;
 mod refusals;
 mod servers;
+mod shell;

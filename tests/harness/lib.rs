@@ -22,6 +22,7 @@ mod port;
 mod postgres;
 mod process;
 mod settle_hook;
+mod shell;
 mod user;
 
 pub use admin::{Admin, AdminError, Metrics};
@@ -37,4 +38,5 @@ pub use port::free_port;
 pub use postgres::{Database, SavedChange};
 pub use process::Process;
 pub use settle_hook::SettleHook;
+pub use shell::{Ran, Shell, Terminal};
 pub use user::{Heard, User, UserError, recital};
