@@ -41,8 +41,8 @@ impl Progress {
                 self.printed = Some(status.state);
                 self.show(status);
             }
-            DrainEvent::Move { record } if record.result != "moved" => {
-                self.note(&format!("board {}: {}", shown(record.board.as_str()), record.result));
+            DrainEvent::Move { report, .. } if !report.is_moved() => {
+                self.note(&format!("board {}: {}", shown(report.board.as_str()), report.result));
             }
             DrainEvent::Move { .. } => {}
         }
