@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use handover_protocol::admin::{
-    BoardView, DEFAULT_WEIGHT, DeathReport, MoveRecord, MoveReport, ServerOrigin, ServerState, ServerView,
+    BoardView, DEFAULT_WEIGHT, DeathReport, DrainMode, MoveRecord, MoveReport, ServerOrigin, ServerState, ServerView,
 };
 use handover_protocol::machine::health::Verdict;
 use handover_protocol::{BoardId, ServerName};
@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::board::{Boards, Newcomers};
 use crate::drain::{Fleet, FleetFuture};
-use crate::mover::{MoveOrder, Mover};
+use crate::mover::{MoveOrder, Mover, Outlook};
 use crate::registry::{Registry, RegistryError};
 use crate::upstream::{Dead, Server, ServerMemory, Servers};
 
@@ -100,6 +100,10 @@ impl Fleet for GatewayFleet {
             self.mover.adopt_listed().await;
             self.mover.tidy().await;
         })
+    }
+
+    fn outlook(&self, board: &BoardId, target: Option<&ServerName>, mode: DrainMode) -> Outlook {
+        self.mover.outlook(board, target, mode)
     }
 
     fn move_board(&self, order: MoveOrder) -> FleetFuture<'static, MoveReport> {

@@ -5,7 +5,7 @@ use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use handover_protocol::DrainId;
-use handover_protocol::admin::{DrainList, DrainRequest, DrainStatus, Problem, ProblemType};
+use handover_protocol::admin::{DrainList, DrainPreview, DrainRequest, DrainStatus, Problem, ProblemType};
 use tracing::info;
 
 use super::Admin;
@@ -26,6 +26,16 @@ pub(super) async fn start(
     query::none(&uri)?;
     let key = idempotency_key(&headers)?;
     accept(&admin, &caller, request, key).await
+}
+
+/// `POST /v1/plans`.
+pub(super) async fn plan(
+    State(admin): State<Admin>,
+    uri: Uri,
+    JsonBody(request): JsonBody<DrainRequest>,
+) -> Result<Json<DrainPreview>, Refusal> {
+    query::none(&uri)?;
+    Ok(Json(admin.drains.preview(&request).await?))
 }
 
 /// `PUT /v1/drains/{id}`.

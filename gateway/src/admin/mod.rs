@@ -50,6 +50,7 @@ impl Admin {
     /// Lays the paths out.
     pub fn router(self) -> Router {
         Router::new()
+            .route("/v1/plans", post(drains::plan))
             .route("/v1/drains", get(drains::list).post(drains::start))
             .route("/v1/drains/{id}", get(drains::status).put(drains::put))
             .route("/v1/drains/{id}/events", get(drain_events::follow))

@@ -91,6 +91,23 @@ pub enum StartError {
     ShuttingDown,
 }
 
+impl StartError {
+    /// Returns a stable name for it.
+    pub fn slug(&self) -> &'static str {
+        match self {
+            Self::Plan(_) => "impossible_drain",
+            Self::Exists { .. } => "drain_exists",
+            Self::KeyReused { .. } => "idempotency_mismatch",
+            Self::Conflict { .. } => "drain_conflict",
+            Self::NoHome { .. } => "no_home",
+            Self::NoTarget { .. } => "target_not_ready",
+            Self::Registry(_) => "registry_unavailable",
+            Self::Starting => "starting",
+            Self::ShuttingDown => "shutting_down",
+        }
+    }
+}
+
 impl Drains {
     /// Opens the desk, without any drain; see [`Drains::resume`].
     ///
@@ -255,20 +272,7 @@ impl Drains {
             };
         }
         let plan = DrainPlan::new(&request, &servers)?;
-        let is_running = |job: &&Arc<Job>| !job.state().is_over();
-        if let Some(running) = jobs
-            .values()
-            .filter(is_running)
-            .find(|job| job.plan.conflicts_with(&plan))
-        {
-            return Err(StartError::Conflict {
-                running: running.id.clone(),
-            });
-        }
-        if !plan.targets.iter().any(|target| self.fleet.is_ready(target)) {
-            return Err(StartError::NoTarget { targets: plan.targets });
-        }
-        self.check_home(&jobs, &plan, &servers)?;
+        self.check(&jobs, &plan, &servers)?;
         let number = 1 + jobs.values().map(|job| job.number).max().unwrap_or_default();
         let mut id = request.id.clone().unwrap_or_else(random_id);
         loop {
@@ -281,6 +285,41 @@ impl Drains {
                 Entry::Occupied(_) => id = random_id(),
             }
         }
+    }
+
+    /// Says why a request that makes sense would be refused now.
+    pub(super) fn refusal(&self, request: &DrainRequest) -> Option<StartError> {
+        let servers = self.fleet.servers();
+        let jobs = self.jobs();
+        if let Some(id) = request.id.as_ref().filter(|id| jobs.contains_key(*id)) {
+            return Some(StartError::Exists { id: id.clone() });
+        }
+        let plan = match DrainPlan::new(request, &servers) {
+            Ok(plan) => plan,
+            Err(error) => return Some(error.into()),
+        };
+        self.check(&jobs, &plan, &servers).err()
+    }
+
+    /// Checks a plan against the servers and the drains as they are now.
+    fn check(
+        &self,
+        jobs: &BTreeMap<DrainId, Arc<Job>>,
+        plan: &DrainPlan,
+        servers: &[ServerView],
+    ) -> Result<(), StartError> {
+        let is_running = |job: &&Arc<Job>| !job.state().is_over();
+        let mut running = jobs.values().filter(is_running);
+        if let Some(running) = running.find(|job| job.plan.conflicts_with(plan)) {
+            return Err(StartError::Conflict {
+                running: running.id.clone(),
+            });
+        }
+        if !plan.targets.iter().any(|target| self.fleet.is_ready(target)) {
+            let targets = plan.targets.clone();
+            return Err(StartError::NoTarget { targets });
+        }
+        self.check_home(jobs, plan, servers)
     }
 
     /// Sees to it that new boards would still find a server, where they do now.

@@ -3,9 +3,9 @@
 use std::pin::Pin;
 
 use crate::board::Newcomers;
-use crate::mover::MoveOrder;
+use crate::mover::{MoveOrder, Outlook};
 use crate::registry::RegistryError;
-use handover_protocol::admin::{BoardView, DeathReport, MoveRecord, MoveReport, ServerView};
+use handover_protocol::admin::{BoardView, DeathReport, DrainMode, MoveRecord, MoveReport, ServerView};
 use handover_protocol::{BoardId, ServerName};
 
 /// What can be asked of the boards and servers, and done with them.
@@ -28,6 +28,9 @@ pub trait Fleet: Send + Sync + 'static {
     /// Takes in anew what these servers say is open. Ends within a control call's deadline; what a silent server was
     /// known to have stays.
     fn refresh<'a>(&'a self, servers: &'a [ServerName]) -> FleetFuture<'a, ()>;
+
+    /// Says how a board would go if it were moved now; nobody is disturbed. `target` is none where none is ready.
+    fn outlook(&self, board: &BoardId, target: Option<&ServerName>, mode: DrainMode) -> Outlook;
 
     /// Moves a board in a task of its own; dropping the future leaves the move under way.
     fn move_board(&self, order: MoveOrder) -> FleetFuture<'static, MoveReport>;

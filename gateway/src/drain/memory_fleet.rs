@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use handover_protocol::admin::{
-    BoardState, BoardView, DEFAULT_WEIGHT, DeathReport, Level, MoveRecord, MoveReport, ServerOrigin, ServerState,
-    ServerView,
+    BoardState, BoardView, DEFAULT_WEIGHT, DeathReport, DrainMode, Level, MoveRecord, MoveReport, ServerOrigin,
+    ServerState, ServerView,
 };
 use handover_protocol::{BoardId, Generation, ServerName};
 
 use super::*;
 use crate::board::Newcomers;
-use crate::mover::MoveOrder;
+use crate::mover::{MoveOrder, Outlook};
 use crate::registry::RegistryError;
 
 /// Servers `a` and `b` of release r1, `c` and `d` of r2, and where each board is.
@@ -72,6 +72,15 @@ impl MemoryFleet {
         let state = self.lock();
         let there = |(owner, _): &&(ServerName, u64)| servers.contains(&owner.as_str());
         state.boards.values().filter(there).count()
+    }
+
+    pub(super) fn recent_moves_by_board(&self) -> Vec<(BoardId, ServerName)> {
+        let state = self.lock();
+        state
+            .moves
+            .iter()
+            .map(|record| (record.board.clone(), record.to.clone()))
+            .collect()
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -199,6 +208,14 @@ impl Fleet for Handle {
 
     fn refresh<'a>(&'a self, _: &'a [ServerName]) -> FleetFuture<'a, ()> {
         Box::pin(tokio::task::yield_now())
+    }
+
+    fn outlook(&self, _: &BoardId, target: Option<&ServerName>, _: DrainMode) -> Outlook {
+        Outlook {
+            mode: DrainMode::Transparent,
+            level: Level::Contract,
+            hindrance: target.is_none().then_some(("target_not_ready", None)),
+        }
     }
 
     fn move_board(&self, order: MoveOrder) -> FleetFuture<'static, MoveReport> {

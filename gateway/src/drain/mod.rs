@@ -19,6 +19,7 @@ mod job;
 pub(crate) mod memory_fleet;
 mod newcomers;
 mod plan;
+mod preview;
 mod record;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -335,3 +335,46 @@ async fn a_target_that_falls_over_stops_the_drain_before_the_next_board() {
     life.drains.ask(&id, Verb::Resume).await.unwrap();
     assert_eq!(life.end(&id).await.state, DrainState::Done);
 }
+
+#[tokio::test]
+async fn a_preview_says_what_would_happen_and_begins_nothing() {
+    let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(10));
+    let life = Life::begin(folder.path(), &fleet, "r1").await;
+    let request = request_of(R1_TO_R2);
+    let preview = life.drains.preview(&request).await.unwrap();
+    assert!(preview.acceptable && preview.problems.is_empty(), "{preview:?}");
+    assert_eq!((preview.totals.boards, preview.totals.transparent), (10, 10));
+    assert_eq!((preview.boards.len(), preview.truncated), (10, false));
+    assert!(
+        preview.boards.is_sorted_by_key(|board| board.sessions),
+        "idle boards first"
+    );
+    assert!(preview.estimate_seconds > 0.0);
+    assert!(life.drains.list().is_empty() && fleet.lock().begun.is_empty());
+
+    // It is what happens then.
+    let id = life.start(R1_TO_R2).await.unwrap().status.id;
+    life.end(&id).await;
+    let went: Vec<_> = fleet.recent_moves_by_board();
+    for board in &preview.boards {
+        assert!(
+            went.contains(&(board.board.clone(), board.to.clone().unwrap())),
+            "{board:?}"
+        );
+    }
+
+    fleet.set_unready(&["a", "b"]);
+    let back = request_of(r#"{"id": "d1", "from": {"release": "r2"}, "to": {"release": "r1"}}"#);
+    let preview = life.drains.preview(&back).await.unwrap();
+    assert_eq!(
+        (preview.acceptable, preview.problems[0].reason.as_str()),
+        (false, "drain_exists")
+    );
+    assert_eq!(
+        (preview.problems[1].reason.as_str(), preview.problems[1].boards),
+        ("target_not_ready", 10)
+    );
+    assert!(preview.boards.iter().all(|board| board.to.is_none()));
+    let nowhere = request_of(r#"{"from": {"release": "r9"}, "to": {"release": "r1"}}"#);
+    assert!(matches!(life.drains.preview(&nowhere).await, Err(StartError::Plan(_))));
+}

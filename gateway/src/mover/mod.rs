@@ -31,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info_span};
 
+pub use plan::Outlook;
+
 use crate::board::Boards;
 use crate::config::Route;
 use crate::telemetry::Metrics;

@@ -1,9 +1,11 @@
 //! What kind of move it will be: checked before anybody is disturbed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use handover_protocol::admin::{DrainMode, Level};
 use handover_protocol::machine::moving::{Crossing, Plan};
+use handover_protocol::{BoardId, ServerName};
 
 use super::hindrance::Hindrance;
 use super::{MoveOrder, Mover, drift, takeover};
@@ -24,12 +26,32 @@ pub(super) struct Planned {
 
 impl Planned {
     /// Returns for how long the move must not tell anybody to reconnect, where it would.
-    pub(super) fn bounce_left(&self) -> Option<std::time::Duration> {
+    pub(super) fn bounce_left(&self) -> Option<Duration> {
         let would_tell = match self.plan.crossing {
             Crossing::Transparent => self.board.sessions().iter().any(|session| !session.may_cross()),
             Crossing::ReconnectByMessage | Crossing::ReconnectByClose => !self.board.sessions().is_empty(),
         };
         self.board.bounce_left(self.route.bounce_limit).filter(|_| would_tell)
+    }
+}
+
+/// How a board would go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outlook {
+    /// How its sessions would cross; `stay` where it would be waited for.
+    pub mode: DrainMode,
+    /// At which level.
+    pub level: Level,
+    /// What stands in its way now, by its slug, and after how long that is over where that is known.
+    pub hindrance: Option<(&'static str, Option<Duration>)>,
+}
+
+impl Outlook {
+    fn behind(self, hindrance: Hindrance) -> Self {
+        Self {
+            hindrance: Some((hindrance.slug(), hindrance.retry_after())),
+            ..self
+        }
     }
 }
 
@@ -77,6 +99,58 @@ impl Mover {
             fallbacks.inc_by(sessions as u64);
         }
         Ok(planned)
+    }
+
+    /// Says how a board would go if it were moved now, from local memory and without disturbing anybody. `target` is none
+    /// where none is ready.
+    pub fn outlook(&self, board: &BoardId, target: Option<&ServerName>, mode: DrainMode) -> Outlook {
+        let unknown = |hindrance: Hindrance| Outlook {
+            mode,
+            level: Level::Opaque,
+            hindrance: Some((hindrance.slug(), None)),
+        };
+        let Some(board) = self.boards.get(board) else {
+            return unknown(Hindrance::NotOpen);
+        };
+        let Some(owner) = board.owner() else {
+            return unknown(Hindrance::NotOpen);
+        };
+        let Some(source) = self.servers.get(&owner) else {
+            return unknown(Hindrance::UnknownSource);
+        };
+        let route = board.route().unwrap_or_else(|| Arc::clone(&self.fallback_route));
+        let level = source.level();
+        let mode = narrow(route.mode, mode);
+        if mode == DrainMode::Stay {
+            return Outlook {
+                mode,
+                level,
+                hindrance: Some((Hindrance::Stay.slug(), None)),
+            };
+        }
+        let crossing = crossing(&board, &route, mode, level);
+        let outlook = Outlook {
+            mode: match crossing {
+                Crossing::Transparent => DrainMode::Transparent,
+                Crossing::ReconnectByMessage | Crossing::ReconnectByClose => DrainMode::Reconnect,
+            },
+            level,
+            hindrance: None,
+        };
+        let Some(target) = target.and_then(|target| self.servers.get(target)) else {
+            return outlook.behind(Hindrance::TargetNotReady);
+        };
+        let planned = Planned {
+            board,
+            route,
+            source,
+            target,
+            plan: Plan { level, crossing },
+        };
+        match planned.bounce_left() {
+            Some(left) => outlook.behind(Hindrance::BounceLimit { left }),
+            None => outlook,
+        }
     }
 
     /// Checks what concerns the users: whether they may be told, and whether the source knows them all.

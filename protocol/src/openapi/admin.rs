@@ -11,8 +11,8 @@ use crate::admin::ProblemType::{
     UnsupportedMediaType,
 };
 use crate::admin::{
-    BoardList, BoardView, DeathReport, DrainEvent, DrainList, DrainRequest, DrainStatus, MoveList, MoveReport,
-    MoveRequest, Problem, ServerList, ServerView,
+    BoardList, BoardView, DeathReport, DrainEvent, DrainList, DrainPreview, DrainRequest, DrainStatus, MoveList,
+    MoveReport, MoveRequest, Problem, ServerList, ServerView,
 };
 use crate::id::{BoardId, DrainId, ServerName};
 
@@ -96,6 +96,24 @@ fn describe_drains(document: &mut Document) {
             .answer::<DrainStatus>(200, "The drain as it is now.");
         refused(call, [UnknownDrain]).end()
     });
+    document.call(
+        Post,
+        "/v1/plans",
+        "planDrain",
+        "What a drain would do, without doing it.",
+        |call| {
+            let call = call.body::<DrainRequest>();
+            let call = call.answer::<DrainPreview>(200, "Nothing has begun.");
+            let kinds = [
+                BadJson,
+                BodyTooLarge,
+                UnsupportedMediaType,
+                UnknownReference,
+                ImpossibleDrain,
+            ];
+            refused(call, kinds).end()
+        },
+    );
     document.call(
         Put,
         "/v1/drains/{id}",

@@ -1,7 +1,7 @@
 //! What an operator can do about what keeps boards from moving, reason by reason.
 
 /// Returns what a reason says and the way out, in one or two sentences.
-pub(super) fn advice(reason: &str) -> &'static str {
+pub fn advice(reason: &str) -> &'static str {
     match reason {
         "prepare_refused" | "prepare_timeout" | "target_nonsense" => {
             "the target did not load the board; its log says why. Nobody was disturbed"

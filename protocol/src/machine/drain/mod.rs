@@ -40,6 +40,7 @@ use crate::admin::{DrainMode, DrainState, MoveReport, OnTargetDown, PausedBy};
 use crate::id::{BoardId, ServerName};
 
 use self::status::LastWords;
+pub use advice::advice;
 pub use event::{Anomaly, Command, Event};
 pub use snapshot::DrainSnapshot;
 pub use targets::{TargetLoad, spread};
