@@ -111,6 +111,10 @@ impl Fleet for GatewayFleet {
         Box::pin(async move { mover.move_board(order).await })
     }
 
+    fn cool(&self, copies: Vec<(BoardId, ServerName)>) -> FleetFuture<'_, ()> {
+        Box::pin(self.mover.cool(copies))
+    }
+
     fn recent_moves(&self) -> Vec<MoveRecord> {
         self.mover.recent()
     }

@@ -63,6 +63,7 @@ pub(super) async fn carry(
         from: None,
         target,
         mode: request.mode,
+        keep_warm: false,
         cancel: admin.readiness.shutdown().child_token(),
         prepared: None,
     };

@@ -13,7 +13,7 @@ use super::body::JsonBody;
 use super::listener::Caller;
 use super::query;
 use super::refusal::Refusal;
-use crate::drain::Verb;
+use crate::drain::{UndoError, Verb};
 
 /// `POST /v1/drains`.
 pub(super) async fn start(
@@ -115,6 +115,27 @@ pub(super) async fn resume(
     uri: Uri,
 ) -> Result<(StatusCode, Json<DrainStatus>), Refusal> {
     ask(state, caller, uri, Verb::Resume).await
+}
+
+/// `POST /v1/drains/{id}/undo`.
+pub(super) async fn undo(
+    State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<(StatusCode, Json<DrainStatus>), Refusal> {
+    query::none(&uri)?;
+    let id = id(&uri).ok_or_else(|| unknown(&uri))?;
+    info!(drain = %id, %caller, "undo of a drain requested through the admin API");
+    match admin.drains.undo(&id).await {
+        Ok(status) => Ok((StatusCode::ACCEPTED, Json(status))),
+        Err(UndoError::Unknown) => Err(unknown(&uri).into()),
+        Err(UndoError::Start(error)) => Err(error.into()),
+        Err(error @ (UndoError::WindowOver { .. } | UndoError::IsUndo { .. })) => {
+            Err(Problem::new(ProblemType::UndoWindowOver, error.to_string())
+                .because_of(id)
+                .into())
+        }
+    }
 }
 
 async fn ask(

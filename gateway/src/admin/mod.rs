@@ -57,6 +57,7 @@ impl Admin {
             .route("/v1/drains/{id}/abort", post(drains::abort))
             .route("/v1/drains/{id}/pause", post(drains::pause))
             .route("/v1/drains/{id}/resume", post(drains::resume))
+            .route("/v1/drains/{id}/undo", post(drains::undo))
             .route("/v1/boards", get(boards::list))
             .route("/v1/boards/{id}", get(boards::view))
             .route("/v1/boards/{id}/move", post(boards::carry))

@@ -16,6 +16,7 @@ use super::driver::Driver;
 use super::events::Read;
 use super::fleet::Fleet;
 use super::job::{Job, Verb};
+use super::moved::Moved;
 use super::newcomers::newcomers_after;
 use super::plan::{DrainPlan, PlanError};
 use super::record::DrainRecord;
@@ -27,7 +28,7 @@ pub struct Drains {
     is_resumed: AtomicBool,
     jobs: Mutex<BTreeMap<DrainId, Arc<Job>>>,
     /// The current release as configured.
-    configured_release: ReleaseName,
+    pub(super) configured_release: ReleaseName,
     pub(super) fleet: Arc<dyn Fleet>,
     pub(super) registry: Arc<dyn Registry>,
     metrics: Arc<Metrics>,
@@ -146,8 +147,15 @@ impl Drains {
                     continue;
                 }
             };
-            let job = Arc::new(Job::resumed(id.clone(), record));
-            if !job.state().is_over() {
+            // Where it cannot be read there is nothing to take back.
+            let moved = Moved::read(&*self.registry, &id).await.unwrap_or_else(|error| {
+                error!(drain = %id, %error, "what the drain has moved cannot be read; it cannot be undone");
+                Moved::default()
+            });
+            let job = Arc::new(Job::resumed(id.clone(), record, moved));
+            if job.state().is_over() {
+                self.cool_later(&job);
+            } else {
                 running.push(Arc::clone(&job));
             }
             self.jobs().insert(id, job);
@@ -204,7 +212,7 @@ impl Drains {
         if !job.state().is_over() {
             job.ask(verb).await;
         }
-        Some(job.status())
+        Some(self.status_of(&job))
     }
 
     /// Returns what has happened to a drain after an event, and the watch that tells when there is more.
@@ -220,13 +228,13 @@ impl Drains {
 
     /// Tells how far a drain is.
     pub fn status(&self, id: &DrainId) -> Option<DrainStatus> {
-        Some(self.job(id)?.status())
+        Some(self.status_of(&*self.job(id)?))
     }
 
     /// Tells of every drain, by id.
     pub fn list(&self) -> Vec<DrainStatus> {
         let jobs: Vec<Arc<Job>> = self.jobs().values().cloned().collect();
-        jobs.iter().map(|job| job.status()).collect()
+        jobs.iter().map(|job| self.status_of(job)).collect()
     }
 
     /// Returns the running drain that empties a server.
@@ -302,7 +310,7 @@ impl Drains {
     }
 
     /// Checks a plan against the servers and the drains as they are now.
-    fn check(
+    pub(super) fn check(
         &self,
         jobs: &BTreeMap<DrainId, Arc<Job>>,
         plan: &DrainPlan,
@@ -346,7 +354,7 @@ impl Drains {
     }
 
     /// Writes a new drain down and lets it run, or forgets it.
-    async fn keep(self: Arc<Self>, job: Arc<Job>) {
+    pub(super) async fn keep(self: Arc<Self>, job: Arc<Job>) {
         let kept = self.registry.put_drain(&job.id, job.record().encode()).await;
         match &kept {
             Ok(()) => {
@@ -369,11 +377,11 @@ impl Drains {
             .spawn(Driver::new(Arc::clone(self), job).run().instrument(span));
     }
 
-    fn job(&self, id: &DrainId) -> Option<Arc<Job>> {
+    pub(super) fn job(&self, id: &DrainId) -> Option<Arc<Job>> {
         self.jobs().get(id).cloned()
     }
 
-    fn jobs(&self) -> MutexGuard<'_, BTreeMap<DrainId, Arc<Job>>> {
+    pub(super) fn jobs(&self) -> MutexGuard<'_, BTreeMap<DrainId, Arc<Job>>> {
         // No section under this lock can leave the table half changed.
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -15,6 +15,7 @@ use tracing::{Instrument, debug, info, warn};
 use super::desk::Drains;
 use super::job::{Ask, Job};
 use crate::mover::MoveOrder;
+use crate::registry::RegistryError;
 
 /// Runs one drain until it ends or the gateway does.
 pub(super) struct Driver {
@@ -27,6 +28,8 @@ pub(super) struct Driver {
     ready: Vec<ServerName>,
     /// The registry did not take the last record; it is tried again.
     is_unkept: bool,
+    /// An undo moves these, each to where it was.
+    only: Option<HashMap<BoardId, Option<ServerName>>>,
     told_state: Option<DrainState>,
     told_counts: DrainCounts,
     progress_due: tokio::time::Instant,
@@ -58,6 +61,7 @@ impl Driver {
             cancels: HashMap::new(),
             ready: Vec::new(),
             is_unkept: false,
+            only: None,
             told_state: None,
             told_counts: DrainCounts::default(),
             progress_due: tokio::time::Instant::now(),
@@ -73,6 +77,7 @@ impl Driver {
 
     async fn drive(mut self) {
         let Some(mut asked) = self.job.take_asked() else { return };
+        self.only = self.desk.undone_boards(&self.job);
         let mut look = interval(LOOK_INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.desk.fleet.refresh(&self.job.plan.sources).await;
@@ -105,6 +110,7 @@ impl Driver {
     }
 
     async fn start(&mut self, asked: &mut mpsc::Receiver<Ask>) -> Course {
+        self.remember_interrupted();
         let mut events = vec![self.targets()];
         let mut kept = Vec::new();
         // What was asked while the sources were listed comes before the first move.
@@ -120,6 +126,23 @@ impl Driver {
             let _ = is_kept.send(());
         }
         course
+    }
+
+    /// Adds what was moved as the former process of the gateway ended, and not written down any more.
+    fn remember_interrupted(&self) {
+        if self.job.undo_window().is_none() {
+            return;
+        }
+        let under_way = self.job.machine().under_way();
+        let at_target = |board: &BoardView| under_way.contains(&board.board);
+        let targets = self.job.plan.targets.iter();
+        let arrived = targets.flat_map(|target| self.desk.fleet.open(Some(target)).into_iter().filter(at_target));
+        let mut moved = self.job.moved();
+        for board in arrived {
+            if !moved.boards().iter().any(|known| known.board == board.board) {
+                moved.add(board.board, None);
+            }
+        }
     }
 
     async fn answer(&mut self, ask: Ask) -> Course {
@@ -177,6 +200,7 @@ impl Driver {
                             from: Some(source),
                             target,
                             mode,
+                            keep_warm: self.job.undo_window().is_some(),
                             cancel,
                             prepared,
                         },
@@ -193,6 +217,7 @@ impl Driver {
                     let status = self.job.status();
                     info!(?state, boards = ?status.boards, failures = ?status.failures, "drain has ended");
                     self.desk.announce();
+                    self.desk.cool_later(&self.job);
                     course = Course::Over;
                 }
                 Command::Note(anomaly) => warn!(%anomaly, "a drain was told what it cannot know"),
@@ -221,6 +246,9 @@ impl Driver {
                 }
             };
             let report = MoveReport { board, ..report };
+            if report.server.as_ref() == Some(&to) && job.undo_window().is_some() {
+                job.moved().add(report.board.clone(), from.clone());
+            }
             if let Some(from) = from {
                 job.events.push(DrainEvent::Move {
                     from,
@@ -241,6 +269,7 @@ impl Driver {
             let status = Box::new(self.job.status());
             self.told_counts = status.boards;
             self.job.events.push(DrainEvent::State { status });
+            self.desk.tell_undone(&self.job);
         }
     }
 
@@ -254,6 +283,7 @@ impl Driver {
         let status = Box::new(self.job.status());
         self.told_counts = status.boards;
         self.job.events.push(DrainEvent::Progress { status });
+        self.desk.tell_undone(&self.job);
     }
 
     fn relist(&self) {
@@ -266,8 +296,7 @@ impl Driver {
     }
 
     async fn persist(&mut self) {
-        let record = self.job.record().encode();
-        match self.desk.registry.put_drain(&self.job.id, record).await {
+        match self.keep().await {
             Ok(()) => self.is_unkept = false,
             // Moves need the registry as well and fail by themselves; only counts can go wrong.
             Err(error) => {
@@ -280,6 +309,16 @@ impl Driver {
                 self.is_unkept = true;
             }
         }
+    }
+
+    async fn keep(&self) -> Result<(), RegistryError> {
+        let (parts, count) = self.job.moved().unkept();
+        for (number, part) in parts {
+            self.desk.registry.put_drain_part(&self.job.id, number, part).await?;
+        }
+        self.job.moved().set_kept(count);
+        let record = self.job.record().encode();
+        self.desk.registry.put_drain(&self.job.id, record).await
     }
 
     /// Turns what was told into events; lists are read here, so that they are never older than what came before.
@@ -299,14 +338,20 @@ impl Driver {
 
     fn open_boards(&self) -> Vec<OpenBoard> {
         let open = |source: &ServerName| {
-            let open_board = |view: BoardView| OpenBoard {
-                board: view.board,
-                source: source.clone(),
-                sessions: view.sessions,
-                home: None,
+            let open_board = |view: BoardView| {
+                let home = match &self.only {
+                    Some(only) => only.get(&view.board)?.clone(),
+                    None => None,
+                };
+                Some(OpenBoard {
+                    board: view.board,
+                    source: source.clone(),
+                    sessions: view.sessions,
+                    home,
+                })
             };
             let views = self.desk.fleet.open(Some(source));
-            views.into_iter().map(open_board).collect::<Vec<_>>()
+            views.into_iter().filter_map(open_board).collect::<Vec<_>>()
         };
         self.job.plan.sources.iter().flat_map(open).collect()
     }

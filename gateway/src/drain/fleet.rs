@@ -35,6 +35,9 @@ pub trait Fleet: Send + Sync + 'static {
     /// Moves a board in a task of its own; dropping the future leaves the move under way.
     fn move_board(&self, order: MoveOrder) -> FleetFuture<'static, MoveReport>;
 
+    /// Has servers drop the copies of boards that they have kept warm and do not own.
+    fn cool(&self, copies: Vec<(BoardId, ServerName)>) -> FleetFuture<'_, ()>;
+
     /// Lists the moves that ended of late, the latest last.
     fn recent_moves(&self) -> Vec<MoveRecord>;
 

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::events::Events;
+use super::moved::Moved;
 use super::plan::DrainPlan;
 use super::record::DrainRecord;
 use crate::registry::RegistryError;
@@ -21,6 +22,10 @@ pub(super) struct Job {
     pub(super) request: DrainRequest,
     /// What the caller sent as `Idempotency-Key`.
     pub(super) key: Option<String>,
+    /// The drain whose moves it takes back.
+    pub(super) undoes: Option<DrainId>,
+    /// What it has moved, while that may be taken back.
+    pub(super) moved: Mutex<Moved>,
     pub(super) plan: DrainPlan,
     configured_release: ReleaseName,
     pub(super) machine: Mutex<Drain>,
@@ -78,6 +83,8 @@ impl Job {
             id,
             number,
             key,
+            undoes: None,
+            moved: Mutex::default(),
             plan,
             configured_release,
             machine: Mutex::new(Drain::new(Terms::from(&request))),
@@ -92,9 +99,19 @@ impl Job {
         }
     }
 
-    pub(super) fn resumed(id: DrainId, record: DrainRecord) -> Self {
+    /// Makes it the undo of another drain.
+    pub(super) fn taking_back(self, undoes: DrainId) -> Self {
+        Self {
+            undoes: Some(undoes),
+            ..self
+        }
+    }
+
+    pub(super) fn resumed(id: DrainId, record: DrainRecord, moved: Moved) -> Self {
         let machine = Drain::resume(Terms::from(&record.request), record.snapshot);
         Self {
+            undoes: record.undoes,
+            moved: Mutex::new(moved),
             machine: Mutex::new(machine),
             accepted: watch::Sender::new(Some(Ok(()))),
             started_at_ms: record.started_at_ms,
@@ -117,6 +134,7 @@ impl Job {
             number: self.number,
             request: self.request.clone(),
             key: self.key.clone(),
+            undoes: self.undoes.clone(),
             plan: self.plan.clone(),
             configured_release: self.configured_release.clone(),
             started_at_ms: self.started_at_ms,
@@ -151,6 +169,7 @@ impl Job {
         DrainStatus {
             started_at_ms: self.started_at_ms,
             ended_at_ms: self.ended_at_ms(status.state),
+            undo_until_ms: self.undo_until_ms(status.state),
             ..status
         }
     }
@@ -166,6 +185,27 @@ impl Job {
         }
     }
 
+    /// Returns for how long the sources keep what they had; nothing where they drop it at once.
+    pub(super) fn undo_window(&self) -> Option<Duration> {
+        let seconds = self.request.undo_window_seconds.filter(|seconds| *seconds > 0)?;
+        Some(Duration::from_secs(seconds))
+    }
+
+    /// Returns until when the moves can be taken back, by the wall clock; nothing before the end, or where nothing was
+    /// moved.
+    pub(super) fn undo_until_ms(&self, state: DrainState) -> Option<u64> {
+        let window = u64::try_from(self.undo_window()?.as_millis()).unwrap_or(u64::MAX);
+        let is_any_moved = !self.moved().boards().is_empty();
+        self.ended_at_ms(state)
+            .filter(|_| is_any_moved)
+            .map(|ended| ended.saturating_add(window))
+    }
+
+    pub(super) fn moved(&self) -> MutexGuard<'_, Moved> {
+        // No section under this lock can leave the list half changed.
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes what is asked; nothing the second time.
     pub(super) fn take_asked(&self) -> Option<mpsc::Receiver<Ask>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -177,7 +217,7 @@ impl Job {
 }
 
 /// Tells the wall clock: for people and reports only.
-fn wall_clock_ms() -> u64 {
+pub(super) fn wall_clock_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

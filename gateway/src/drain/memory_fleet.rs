@@ -32,6 +32,10 @@ pub(crate) struct State {
     pub(super) begun: Vec<BoardId>,
     newcomers: Option<Newcomers>,
     moves: Vec<MoveRecord>,
+    /// Which copies were dropped.
+    pub(super) cooled: Vec<(BoardId, ServerName)>,
+    /// Boards that their sources were asked to keep warm.
+    pub(super) warm: Vec<(BoardId, ServerName)>,
 }
 
 impl MemoryFleet {
@@ -52,6 +56,8 @@ impl MemoryFleet {
                 begun: Vec::new(),
                 newcomers: None,
                 moves: Vec::new(),
+                cooled: Vec::new(),
+                warm: Vec::new(),
             }),
         })
     }
@@ -124,6 +130,9 @@ impl MemoryFleet {
             *owner = order.target.clone();
         }
         let (server, sessions) = (owner.clone(), *sessions);
+        if result == "moved" && order.keep_warm {
+            state.warm.push((order.board.clone(), from.clone()));
+        }
         state.moves.push(MoveRecord {
             board: order.board.clone(),
             from,
@@ -221,6 +230,11 @@ impl Fleet for Handle {
     fn move_board(&self, order: MoveOrder) -> FleetFuture<'static, MoveReport> {
         let moving = tokio::spawn(Arc::clone(&self.0).carry(order));
         Box::pin(async { moving.await.unwrap() })
+    }
+
+    fn cool(&self, copies: Vec<(BoardId, ServerName)>) -> FleetFuture<'_, ()> {
+        self.0.lock().cooled.extend(copies);
+        Box::pin(async {})
     }
 
     fn recent_moves(&self) -> Vec<MoveRecord> {

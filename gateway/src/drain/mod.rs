@@ -17,15 +17,18 @@ mod fleet;
 mod job;
 #[cfg(test)]
 pub(crate) mod memory_fleet;
+mod moved;
 mod newcomers;
 mod plan;
 mod preview;
 mod record;
 #[cfg(test)]
 pub(crate) mod tests;
+mod undo;
 
 pub use desk::{Drains, StartError, Started};
 pub use events::{NumberedEvent, Read};
 pub use fleet::{Fleet, FleetFuture};
 pub use job::Verb;
 pub use plan::PlanError;
+pub use undo::UndoError;

@@ -1,8 +1,8 @@
 //! What the registry keeps of a drain: everything a restarted gateway needs to go on with it.
 
-use handover_protocol::ReleaseName;
 use handover_protocol::admin::DrainRequest;
 use handover_protocol::machine::drain::DrainSnapshot;
+use handover_protocol::{DrainId, ReleaseName};
 use serde::{Deserialize, Serialize};
 
 use super::plan::DrainPlan;
@@ -20,6 +20,9 @@ pub(super) struct DrainRecord {
     /// What the caller sent as `Idempotency-Key`.
     #[serde(default)]
     pub(super) key: Option<String>,
+    /// The drain whose moves it takes back.
+    #[serde(default)]
+    pub(super) undoes: Option<DrainId>,
     #[serde(default)]
     pub(super) started_at_ms: u64,
     #[serde(default)]

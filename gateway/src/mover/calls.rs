@@ -269,6 +269,19 @@ pub(super) async fn thaw(board: &Board, source: &Server, gone: Vec<SessionId>, t
     }
 }
 
+/// Has the source of a move keep its copy as a standby, so that the board can come back quickly.
+pub(super) async fn keep_warm(board: &Board, source: &Server, timeout: Duration) {
+    let Some(control) = source.control() else { return };
+    let placement = board.placement();
+    let request = PrepareRequest {
+        generation: placement.generation,
+        attempt: placement.attempt,
+    };
+    if let Err(error) = control.prepare(board.id(), &request, timeout).await {
+        info!(server = %source.name(), %error, "the source does not keep its copy warm");
+    }
+}
+
 /// Has a server drop its standby or frozen copy; what fails is dropped by the server's own deadline or at its end.
 pub(super) async fn forget(board: &Board, server: Arc<Server>, copy: ForgetQuery, timeout: Duration) {
     let Some(control) = server.control() else { return };

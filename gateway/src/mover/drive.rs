@@ -55,6 +55,7 @@ pub(super) struct Drive {
     prepared: Option<oneshot::Sender<()>>,
     answering: Option<Answering>,
     step: Option<(MoveStep, Instant)>,
+    pub(super) keep_warm: bool,
     pub(super) hold_begins: Option<oneshot::Receiver<Instant>>,
     pub(super) hold_deadline: Option<Instant>,
     /// The placement under which the move was claimed: what a read-back is compared with.
@@ -90,6 +91,7 @@ impl Drive {
             has_read_back: false,
             mover,
             planned,
+            keep_warm: order.keep_warm,
             cancel: order.cancel,
             prepared: order.prepared,
             answering: None,

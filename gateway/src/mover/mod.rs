@@ -49,6 +49,8 @@ pub struct MoveOrder {
     pub target: ServerName,
     /// How sessions cross; can only narrow what the route allows.
     pub mode: DrainMode,
+    /// Whether the source keeps what it has, as a standby: the board may soon come back.
+    pub keep_warm: bool,
     /// Undoes the move, if it has not committed.
     pub cancel: CancellationToken,
     /// Told when the target has loaded the board.

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use handover_protocol::contract::{BoardRole, ForgetQuery};
-use handover_protocol::{Owner, Term};
+use handover_protocol::{BoardId, Owner, ServerName, Term};
 use tracing::{info, warn};
 
 use super::{Mover, calls};
@@ -55,6 +56,25 @@ impl Mover {
             };
             calls::forget(board, target, copy, RECOVER_TIMEOUT).await;
         }
+    }
+
+    /// Has servers drop the copies of boards that they have kept warm and do not own.
+    pub async fn cool(&self, copies: Vec<(BoardId, ServerName)>) {
+        let cool = |(board, server): (BoardId, ServerName)| async move {
+            let (Some(board), Some(server)) = (self.boards.get(&board), self.servers.get(&server)) else {
+                return;
+            };
+            let placement = board.placement();
+            let owner = placement.owner().map(|owner| &owner.server);
+            if placement.is_settled() && owner != Some(server.name()) {
+                let copy = ForgetQuery {
+                    generation: placement.generation,
+                    attempt: placement.attempt,
+                };
+                calls::forget(&board, server, copy, RECOVER_TIMEOUT).await;
+            }
+        };
+        stream::iter(copies).for_each_concurrent(COOLED_AT_ONCE, cool).await;
     }
 
     /// Takes in boards that servers own and the registry does not know of, or knows an older term of.
@@ -157,6 +177,9 @@ impl Mover {
         }
     }
 }
+
+/// Copies that are dropped at once; nobody waits for them.
+const COOLED_AT_ONCE: usize = 16;
 
 /// What the recovery waits for one server's answer.
 const RECOVER_TIMEOUT: Duration = Duration::from_secs(3);

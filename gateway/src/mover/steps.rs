@@ -220,6 +220,14 @@ impl Drive {
 
     pub(super) fn release(&mut self) {
         let (board, source) = (Arc::clone(&self.planned.board), Arc::clone(&self.planned.source));
+        if self.keep_warm {
+            let timeout = self.planned.route.prepare_timeout;
+            // Nobody waits for it: where it fails the board comes back to a cold server.
+            self.mover
+                .tasks
+                .spawn(async move { calls::keep_warm(&board, &source, timeout).await });
+            return self.answer(Some(MoveStep::Release), async { Event::Released.into() });
+        }
         let copy = ForgetQuery {
             generation: self.claimed.generation,
             attempt: self.claimed.attempt,

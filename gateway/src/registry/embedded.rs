@@ -10,7 +10,9 @@ use handover_protocol::{BoardId, DrainId, Placement, ServerName};
 use tokio::sync::{mpsc, oneshot};
 
 use super::file::{Backing, OpenError, file_backing};
-use super::operation::{Answer, CompareAndSet, Drains, Load, Operation, PutDrain, PutServer, Read, Servers};
+use super::operation::{
+    Answer, CompareAndSet, DrainParts, Drains, Load, Operation, PutDrain, PutDrainPart, PutServer, Read, Servers,
+};
 use super::writer::Writer;
 use super::{CasError, DrainRecord, Registry, RegistryError, RegistryFuture, ServerRecord};
 
@@ -98,6 +100,21 @@ impl Registry for EmbeddedRegistry {
 
     fn drains(&self) -> RegistryFuture<'_, Result<Vec<DrainRecord>, RegistryError>> {
         Box::pin(self.ask(Drains::new))
+    }
+
+    fn put_drain_part(
+        &self,
+        drain: &DrainId,
+        part: u32,
+        record: Vec<u8>,
+    ) -> RegistryFuture<'_, Result<(), RegistryError>> {
+        let drain = drain.clone();
+        Box::pin(self.ask(move |answer| PutDrainPart::new(&drain, part, record, answer)))
+    }
+
+    fn drain_parts(&self, drain: &DrainId) -> RegistryFuture<'_, Result<Vec<Vec<u8>>, RegistryError>> {
+        let drain = drain.clone();
+        Box::pin(self.ask(move |answer| DrainParts::new(&drain, answer)))
     }
 
     fn put_server(

@@ -20,6 +20,9 @@ pub(super) const PLACEMENTS: TableDefinition<'static, &str, &[u8]> = TableDefini
 /// Drain records by drain.
 pub(super) const DRAINS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("drains");
 
+/// What drains have moved, by id and part.
+pub(super) const DRAIN_PARTS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("drain_parts");
+
 /// What is remembered of servers, by name.
 pub(super) const SERVERS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("servers");
 
@@ -167,6 +170,7 @@ impl RegistryFile {
         transaction.open_table(MARKS)?.insert(key, value)?;
         transaction.open_table(PLACEMENTS)?;
         transaction.open_table(DRAINS)?;
+        transaction.open_table(DRAIN_PARTS)?;
         transaction.open_table(SERVERS)?;
         transaction.commit()?;
         Ok(())

@@ -66,6 +66,23 @@ pub trait Registry: fmt::Debug + Send + Sync + 'static {
     /// When the store cannot be read, or holds a key that is no drain's.
     fn drains(&self) -> RegistryFuture<'_, Result<Vec<DrainRecord>, RegistryError>>;
 
+    /// Writes a part of what a drain has moved over what that part was; safe to repeat.
+    ///
+    /// # Errors
+    /// When it may not have been kept.
+    fn put_drain_part(
+        &self,
+        drain: &DrainId,
+        part: u32,
+        record: Vec<u8>,
+    ) -> RegistryFuture<'_, Result<(), RegistryError>>;
+
+    /// Reads the parts of what a drain has moved, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn drain_parts(&self, drain: &DrainId) -> RegistryFuture<'_, Result<Vec<Vec<u8>>, RegistryError>>;
+
     /// Writes what is to be remembered of a server over what was; nothing forgets it. Safe to repeat.
     ///
     /// # Errors

@@ -71,6 +71,22 @@ impl<R: Registry> Registry for ObservedRegistry<R> {
         self.observe(RegistryOperation::Drains, self.inner.drains())
     }
 
+    fn put_drain_part(
+        &self,
+        drain: &DrainId,
+        part: u32,
+        record: Vec<u8>,
+    ) -> RegistryFuture<'_, Result<(), RegistryError>> {
+        self.observe(
+            RegistryOperation::PutDrain,
+            self.inner.put_drain_part(drain, part, record),
+        )
+    }
+
+    fn drain_parts(&self, drain: &DrainId) -> RegistryFuture<'_, Result<Vec<Vec<u8>>, RegistryError>> {
+        self.observe(RegistryOperation::Drains, self.inner.drain_parts(drain))
+    }
+
     fn put_server(
         &self,
         server: &ServerName,

@@ -37,6 +37,7 @@ pub(super) enum Fate {
 pub(super) struct Tables<'txn> {
     pub(super) placements: Table<'txn, &'static str, &'static [u8]>,
     pub(super) drains: Table<'txn, &'static str, &'static [u8]>,
+    pub(super) drain_parts: Table<'txn, &'static str, &'static [u8]>,
     pub(super) servers: Table<'txn, &'static str, &'static [u8]>,
     /// Whether this transaction has something to sync.
     pub(super) has_written: bool,
@@ -222,6 +223,75 @@ impl Operation for Drains {
     fn answer(self: Box<Self>, fate: &Fate) {
         self.0.send(fate);
     }
+}
+
+/// Writes a part of what a drain has moved.
+pub(super) struct PutDrainPart {
+    key: String,
+    record: Vec<u8>,
+    reply: Reply<()>,
+}
+
+impl PutDrainPart {
+    pub(super) fn new(drain: &DrainId, part: u32, record: Vec<u8>, answer: Answer<()>) -> Self {
+        Self {
+            key: format!("{}{part:010}", parts_prefix(drain)),
+            record,
+            reply: Reply::new(answer),
+        }
+    }
+}
+
+impl Operation for PutDrainPart {
+    fn run(&mut self, tables: &mut Tables<'_>) -> Result<(), StorageError> {
+        tables.drain_parts.insert(self.key.as_str(), self.record.as_slice())?;
+        tables.has_written = true;
+        self.reply.keep(Ok(()));
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, fate: &Fate) {
+        self.reply.send(fate);
+    }
+}
+
+/// Reads the parts of what a drain has moved.
+pub(super) struct DrainParts {
+    prefix: String,
+    reply: Reply<Vec<Vec<u8>>>,
+}
+
+impl DrainParts {
+    pub(super) fn new(drain: &DrainId, answer: Answer<Vec<Vec<u8>>>) -> Self {
+        Self {
+            prefix: parts_prefix(drain),
+            reply: Reply::new(answer),
+        }
+    }
+}
+
+impl Operation for DrainParts {
+    fn run(&mut self, tables: &mut Tables<'_>) -> Result<(), StorageError> {
+        let mut parts = Vec::new();
+        for entry in tables.drain_parts.range(self.prefix.as_str()..)? {
+            let (key, value) = entry?;
+            if !key.value().starts_with(&self.prefix) {
+                break;
+            }
+            parts.push(value.value().to_vec());
+        }
+        self.reply.keep(Ok(parts));
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, fate: &Fate) {
+        self.reply.send(fate);
+    }
+}
+
+/// No id holds a slash.
+fn parts_prefix(drain: &DrainId) -> String {
+    format!("{drain}/")
 }
 
 /// Writes or forgets what is remembered of a server.

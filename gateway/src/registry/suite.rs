@@ -171,7 +171,18 @@ async fn what_was_written_is_there_after_a_restart(records: &impl Records) {
     }
     let store = records.open();
     assert_eq!(store.load().await.unwrap(), [(id, settled("s", 3))]);
-    assert_eq!(store.drains().await.unwrap(), [(drain, vec![3])]);
+    assert_eq!(store.drains().await.unwrap(), [(drain.clone(), vec![3])]);
+    let other: DrainId = "d10".parse().unwrap();
+    for part in [0, 1, 2, 10] {
+        store.put_drain_part(&drain, part, vec![0]).await.unwrap();
+        store.put_drain_part(&drain, part, vec![part as u8]).await.unwrap();
+        store.put_drain_part(&other, part, vec![99]).await.unwrap();
+    }
+    drop(store);
+    let store = records.open();
+    let parts = store.drain_parts(&drain).await.unwrap();
+    assert_eq!(parts, [[0], [1], [2], [10]]);
+    assert!(store.drain_parts(&"d".parse().unwrap()).await.unwrap().is_empty());
 }
 
 pub(super) fn board(name: &str) -> BoardId {

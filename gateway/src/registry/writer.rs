@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 
 use super::StoreFailure;
 use super::allocated::Signs;
-use super::file::{Backing, DRAINS, Damage, OpenError, PLACEMENTS, RegistryFile, SERVERS, damaged};
+use super::file::{Backing, DRAIN_PARTS, DRAINS, Damage, OpenError, PLACEMENTS, RegistryFile, SERVERS, damaged};
 use super::operation::{Fate, Operation, Tables};
 
 /// The thread's state.
@@ -128,6 +128,7 @@ fn carry_out(file: &RegistryFile, batch: &mut [Box<dyn Operation>]) -> Result<()
     let mut tables = Tables {
         placements: transaction.open_table(PLACEMENTS)?,
         drains: transaction.open_table(DRAINS)?,
+        drain_parts: transaction.open_table(DRAIN_PARTS)?,
         servers: transaction.open_table(SERVERS)?,
         has_written: false,
     };

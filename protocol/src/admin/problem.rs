@@ -65,6 +65,8 @@ pub enum ProblemType {
     DrainConflict,
     /// The drain has ended, so it can be neither paused nor resumed.
     DrainEnded,
+    /// The drain cannot be undone: its sources keep nothing warm for it.
+    UndoWindowOver,
     /// Nobody owns the board, it is being moved, or the target owns it already.
     BoardNotMovable,
     /// The target is not ready.
@@ -81,7 +83,7 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// Every type, for documents and tests.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::BadJson,
         Self::InvalidField,
         Self::UnknownReference,
@@ -100,6 +102,7 @@ impl ProblemType {
         Self::DrainExists,
         Self::DrainConflict,
         Self::DrainEnded,
+        Self::UndoWindowOver,
         Self::BoardNotMovable,
         Self::TargetNotReady,
         Self::RegistryUnavailable,
@@ -119,6 +122,7 @@ impl ProblemType {
             | Self::DrainConflict
             | Self::ServerAlive
             | Self::DrainEnded
+            | Self::UndoWindowOver
             | Self::BoardNotMovable
             | Self::TargetNotReady => 409,
             Self::BodyTooLarge => 413,
@@ -150,6 +154,7 @@ impl ProblemType {
             Self::DrainExists => "Another request has started a drain with this id",
             Self::DrainConflict => "A running drain stands in the way",
             Self::DrainEnded => "The drain has ended",
+            Self::UndoWindowOver => "The drain cannot be undone any more",
             Self::BoardNotMovable => "The board cannot be moved now",
             Self::TargetNotReady => "The target is not ready",
             Self::RegistryUnavailable => "The registry does not answer",

@@ -7,8 +7,8 @@ use super::call::{Call, Document};
 use crate::admin::ProblemType::{
     self, BadJson, BoardNotMovable, BodyTooLarge, DrainConflict, DrainEnded, DrainExists, ForbiddenHost,
     ForbiddenOrigin, IdempotencyMismatch, ImpossibleDrain, Internal, InvalidField, RegistryUnavailable, ServerAlive,
-    ShuttingDown, Starting, TargetNotReady, UnknownBoard, UnknownDrain, UnknownReference, UnknownServer,
-    UnsupportedMediaType,
+    ShuttingDown, Starting, TargetNotReady, UndoWindowOver, UnknownBoard, UnknownDrain, UnknownReference,
+    UnknownServer, UnsupportedMediaType,
 };
 use crate::admin::{
     BoardList, BoardView, DeathReport, DrainEvent, DrainList, DrainPreview, DrainRequest, DrainStatus, MoveList,
@@ -158,6 +158,29 @@ fn describe_drains(document: &mut Document) {
             refused(call, [UnknownDrain, DrainEnded]).end()
         });
     }
+    document.call(
+        Post,
+        "/v1/drains/{id}/undo",
+        "undoDrain",
+        "Stop the drain, and move what it moved back to where it was, while the sources keep that warm.",
+        |call| {
+            let call = call
+                .segment::<DrainId>("id", "The drain.")
+                .answer::<DrainStatus>(202, "It is being taken back, or has been.");
+            let kinds = [
+                UnknownDrain,
+                UndoWindowOver,
+                DrainConflict,
+                TargetNotReady,
+                ImpossibleDrain,
+                UnknownReference,
+                RegistryUnavailable,
+                ShuttingDown,
+                Internal,
+            ];
+            refused(call, kinds).end()
+        },
+    );
     document.call(
         Post,
         "/v1/drains/{id}/abort",

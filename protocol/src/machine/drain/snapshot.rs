@@ -77,6 +77,14 @@ impl Drain {
         }
     }
 
+    /// Returns the boards whose moves are under way, or were as the process before ended.
+    pub fn under_way(&self) -> Vec<BoardId> {
+        match &self.interrupted {
+            Some(interrupted) => interrupted.under_way.clone(),
+            None => self.worklist.under_way(),
+        }
+    }
+
     /// Returns what a restart must know.
     pub fn snapshot(&self) -> DrainSnapshot {
         // Until the first list has settled it, what the earlier run left is still the truth.

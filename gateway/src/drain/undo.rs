@@ -1,0 +1,204 @@
+//! Taking a drain back: what it moved goes home, while the sources still have it in memory.
+//!
+//! An undo is a drain of its own, named after the one that it takes back, from that one's targets to its sources; it
+//! moves only what that one has moved. So it pauses, survives and tells as any drain does.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use handover_protocol::admin::{DrainEvent, DrainRequest, DrainState, DrainStatus, OnTargetDown, ServerSet};
+use handover_protocol::{BoardId, DrainId, ServerName};
+use tracing::{Instrument, info_span};
+
+use super::desk::{Drains, StartError};
+use super::job::{Job, Verb, wall_clock_ms};
+use super::plan::DrainPlan;
+use crate::registry::RegistryError;
+
+/// Says why a drain is not taken back. Nothing was begun.
+#[derive(Debug, thiserror::Error)]
+pub enum UndoError {
+    /// There is no such drain.
+    #[error("there is no such drain")]
+    Unknown,
+    /// Its sources have dropped what they had.
+    #[error(
+        "the sources of drain {id} have dropped what they had (undo_window_seconds); drain back with a new drain from its \
+         targets to its sources"
+    )]
+    WindowOver {
+        /// The drain.
+        id: DrainId,
+    },
+    /// It is an undo itself.
+    #[error("drain {id} is an undo; start a new drain instead")]
+    IsUndo {
+        /// The drain.
+        id: DrainId,
+    },
+    /// It would be refused as a drain.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+impl Drains {
+    /// Takes a drain back: stops it where it runs, then moves what it moved back to where it was. Safe to repeat.
+    ///
+    /// # Errors
+    /// See [`UndoError`].
+    pub async fn undo(self: &Arc<Self>, id: &DrainId) -> Result<DrainStatus, UndoError> {
+        let job = self.job(id).ok_or(UndoError::Unknown)?;
+        if job.undoes.is_some() {
+            return Err(UndoError::IsUndo { id: id.clone() });
+        }
+        if job.undo_window().is_none() {
+            return Err(UndoError::WindowOver { id: id.clone() });
+        }
+        if self.undo_of(&job).is_none() {
+            self.stop(&job).await;
+            let is_over = job
+                .undo_until_ms(job.state())
+                .is_some_and(|until| until < wall_clock_ms());
+            if is_over {
+                return Err(UndoError::WindowOver { id: id.clone() });
+            }
+            self.begin_undo(&job).await?;
+        }
+        Ok(self.status_of(&job))
+    }
+
+    /// Tells how far a drain is, and how far it has been taken back.
+    pub(super) fn status_of(&self, job: &Job) -> DrainStatus {
+        let status = job.status();
+        let Some(undo) = self.undo_of(job) else { return status };
+        let back = undo.status();
+        let state = match back.state {
+            DrainState::Running | DrainState::Paused | DrainState::Undoing => DrainState::Undoing,
+            DrainState::Done | DrainState::Undone => DrainState::Undone,
+            DrainState::Failed | DrainState::Aborted => status.state,
+        };
+        DrainStatus {
+            state,
+            done: state != DrainState::Undoing,
+            progress: format!("{}; undo {}", status.progress, back.progress),
+            undone: back.boards.moved,
+            waits_for: back.waits_for,
+            troubled: back.troubled,
+            ..status
+        }
+    }
+
+    /// Returns what an undo moves, and where each board was; nothing for any other drain.
+    pub(super) fn undone_boards(&self, job: &Job) -> Option<HashMap<BoardId, Option<ServerName>>> {
+        let undone = self.job(job.undoes.as_ref()?)?;
+        let moved = undone.moved();
+        let home = moved
+            .boards()
+            .iter()
+            .map(|moved| (moved.board.clone(), moved.source.clone()));
+        Some(home.collect())
+    }
+
+    /// Tells those who read along with a drain how its undo goes.
+    pub(super) fn tell_undone(&self, undo: &Job) {
+        let Some(undone) = undo.undoes.as_ref().and_then(|id| self.job(id)) else {
+            return;
+        };
+        let status = Box::new(self.status_of(&undone));
+        undone.events.push(DrainEvent::State { status });
+    }
+
+    /// Has the sources of a drain that has ended drop what they keep warm, once nobody can take it back any more.
+    pub(super) fn cool_later(self: &Arc<Self>, job: &Arc<Job>) {
+        let Some(until) = job.undo_until_ms(job.state()) else {
+            return;
+        };
+        let left = Duration::from_millis(until.saturating_sub(wall_clock_ms()));
+        let (desk, job) = (Arc::clone(self), Arc::clone(job));
+        self.tasks.spawn(async move {
+            let window = desk.shutdown.run_until_cancelled(tokio::time::sleep(left)).await;
+            if window.is_none() {
+                return;
+            }
+            let moved = job.moved().boards().to_vec();
+            let copies = moved.into_iter().filter_map(|moved| Some((moved.board, moved.source?)));
+            desk.fleet.cool(copies.collect()).await;
+        });
+    }
+
+    fn undo_of(&self, job: &Job) -> Option<Arc<Job>> {
+        let jobs = self.jobs();
+        jobs.values()
+            .find(|other| other.undoes.as_ref() == Some(&job.id))
+            .cloned()
+    }
+
+    /// Aborts a drain that runs, and waits until its last move has ended.
+    async fn stop(&self, job: &Job) {
+        let mut latest = job.events.watch();
+        if !job.state().is_over() {
+            job.ask(Verb::Abort).await;
+        }
+        // Each end of a move is an event; the state is the last.
+        while !job.state().is_over() {
+            let changed = self.shutdown.run_until_cancelled(latest.changed()).await;
+            if !matches!(changed, Some(Ok(()))) {
+                return;
+            }
+        }
+    }
+
+    async fn begin_undo(self: &Arc<Self>, job: &Arc<Job>) -> Result<(), StartError> {
+        let undo = {
+            let servers = self.fleet.servers();
+            let mut jobs = self.jobs();
+            let request = DrainRequest {
+                mode: job.request.mode,
+                pace: job.request.pace,
+                on_target_down: OnTargetDown::Continue,
+                labels: job.request.labels.clone(),
+                ..DrainRequest::new(
+                    ServerSet::Servers(job.plan.targets.clone()),
+                    ServerSet::Servers(job.plan.sources.clone()),
+                )
+            };
+            let plan = DrainPlan::new(&request, &servers)?;
+            self.check(&jobs, &plan, &servers)?;
+            let number = 1 + jobs.values().map(|job| job.number).max().unwrap_or_default();
+            let id = undo_id(&job.id);
+            let undo = Job::new(id.clone(), number, request, None, plan, self.configured_release.clone());
+            let undo = Arc::new(undo.taking_back(job.id.clone()));
+            jobs.insert(id, Arc::clone(&undo));
+            undo
+        };
+        let span = info_span!("drain", id = %undo.id);
+        Arc::clone(self).keep(Arc::clone(&undo)).instrument(span).await;
+        let accepted = undo.accepted.borrow().clone();
+        match accepted {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(StartError::Registry(error)),
+            None => Err(StartError::ShuttingDown),
+        }
+    }
+}
+
+/// Names the undo of a drain; where the name would be too long, by the drain's beginning.
+fn undo_id(id: &DrainId) -> DrainId {
+    let kept: String = id
+        .as_str()
+        .chars()
+        .take(DrainId::BYTES_MAX - UNDO_SUFFIX.len())
+        .collect();
+    format!("{kept}{UNDO_SUFFIX}")
+        .parse()
+        .expect("an id and letters behind it")
+}
+
+const UNDO_SUFFIX: &str = ".undo";
+
+impl From<RegistryError> for UndoError {
+    fn from(error: RegistryError) -> Self {
+        Self::Start(StartError::Registry(error))
+    }
+}
