@@ -1,5 +1,8 @@
 //! Drains over real processes: whole servers are emptied, also across the death of the gateway.
 
+mod controls;
+mod restarts;
+
 use std::time::Duration;
 
 use handover_protocol::admin::{BoardState, DrainRequest, DrainState, DrainStatus};
@@ -9,7 +12,7 @@ use serde_json::{Value, json};
 /// Two servers, one a release, behind a gateway.
 struct Fleet {
     gateway: Gateway,
-    _servers: [BoardServer; 2],
+    servers: [BoardServer; 2],
     database: Database,
 }
 
@@ -30,7 +33,7 @@ impl Fleet {
         gateway.all_ready().await;
         Self {
             gateway,
-            _servers: servers,
+            servers,
             database,
         }
     }
@@ -46,6 +49,31 @@ impl Fleet {
     async fn drain(&self, request: Value) -> DrainStatus {
         let request: DrainRequest = serde_json::from_value(request).expect("the tests ask for what there is");
         self.gateway.admin().drain(&request).await.expect("it is let in")
+    }
+
+    /// Asks for something that changes a drain, and returns the status and the body of the answer.
+    async fn post(&self, path: &str, body: Option<&Value>) -> (u16, Value) {
+        let url = format!("{}{path}", self.gateway.admin().url());
+        let request = reqwest::Client::new().post(url);
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        let answer = request.send().await.expect("the admin API answers");
+        let status = answer.status().as_u16();
+        (status, answer.json().await.expect("it answers JSON"))
+    }
+
+    /// Pauses, resumes, aborts or undoes the drain.
+    async fn ask(&self, verb: &str) -> Value {
+        let (status, body) = self.post(&format!("/v1/drains/d/{verb}"), None).await;
+        assert_eq!(status, 202, "{verb}: {body}");
+        body
+    }
+
+    async fn wait_for(&self, what: &str, wanted: impl Fn(&DrainStatus) -> bool) -> DrainStatus {
+        eventually(what, SOON, || async { wanted(&self.status().await) }).await;
+        self.status().await
     }
 
     async fn status(&self) -> DrainStatus {

@@ -89,9 +89,8 @@ fn all(admin: &Admin) -> Vec<ServerView> {
 }
 
 fn find(admin: &Admin, uri: &Uri) -> Result<ServerView, Problem> {
-    let name: ServerName = query::id_segment(uri)
-        .parse()
-        .map_err(|error| Problem::new(ProblemType::InvalidField, format!("the server's name {error}")).at("name"))?;
+    // What is no name at all is nobody's either.
+    let name: ServerName = query::id_segment(uri).parse().map_err(|_| unknown(uri))?;
     let found = all(admin).into_iter().find(|server| server.name == name);
     found.ok_or_else(|| unknown(uri))
 }
