@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Config, Report};
+use crate::probe::ProbeArgs;
 use crate::shell::ShellCommand;
 use crate::telemetry::LogFormat;
 
@@ -33,6 +34,8 @@ pub enum Command {
     /// What is said to a running gateway.
     #[command(flatten)]
     Shell(ShellCommand),
+    /// Try on test boards how sessions can cross from one server to another, and say which configuration follows
+    Probe(ProbeArgs),
     /// Print what makes a shell complete commands, to be put where it looks
     Completions(CompletionsArgs),
 }

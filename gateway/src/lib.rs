@@ -8,6 +8,7 @@ pub mod drain;
 pub mod edge;
 pub mod fleet;
 pub mod mover;
+pub mod probe;
 pub mod registry;
 pub mod relay;
 pub mod serve;

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         } => check.run(),
         Command::Serve(args) => serve::run(&args),
         Command::Shell(command) => shell::run(&command),
+        Command::Probe(args) => args.run(),
         Command::Completions(args) => args.run(),
     }
 }

@@ -97,6 +97,21 @@ fn the_gateway_imports_downwards_only() {
 }
 
 #[test]
+fn the_shell_knows_the_gateway_by_its_api_only() {
+    let mut seen = 0;
+    for source in Source::of_package("gateway") {
+        if source.module() != "shell" {
+            continue;
+        }
+        seen += 1;
+        for import in crate_imports(source.code(), source.depth()) {
+            assert_eq!(import, "shell", "{} looks into the gateway", source.path());
+        }
+    }
+    assert!(seen > 10, "{seen}");
+}
+
+#[test]
 fn licences_and_crates_are_those_of_deny_toml() {
     let metadata = Metadata::read();
     let path = workspace().join("deny.toml");
@@ -211,6 +226,6 @@ const FORBIDDEN_IN_PROTOCOL: &[&str] = &[
 const GATEWAY_LAYERS: [&[&str]; 4] = [
     &["config", "telemetry", "tls", "registry", "upstream"],
     &["board", "relay", "session", "mover", "drain", "rollout"],
-    &["edge", "admin", "console", "shell"],
+    &["edge", "admin", "console", "shell", "probe"],
     &["lib", "main", "cli", "serve", "compose", "fleet"],
 ];

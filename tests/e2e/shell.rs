@@ -6,6 +6,7 @@ use handover_tests::{BoardServer, Database, Gateway, Program, Route, Shell, User
 
 mod boards;
 mod drains;
+mod probe;
 mod reach;
 mod terminal;
 
