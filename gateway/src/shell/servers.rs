@@ -249,7 +249,7 @@ pub(super) fn needs_yes(command: &str) -> ShellError {
 }
 
 impl WaitArgs {
-    /// Asks until it is so; a gateway that starts again meanwhile is waited for.
+    /// Asks until it is so; where there is a `--timeout`, a gateway that starts again meanwhile is waited for.
     async fn wait(&self, shell: &Shell) -> Result<(), ShellError> {
         let deadline = shell.timeout.map(|timeout| Instant::now() + timeout);
         let mut said = String::new();

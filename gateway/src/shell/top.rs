@@ -1,6 +1,7 @@
 //! `handover top`: a picture of the gateway that is drawn anew every second.
 
 use std::io::{self, IsTerminal, Read, Write};
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
@@ -39,11 +40,13 @@ impl TopArgs {
         let mut heard = Ok(hear(&shell).await?);
         let screen = Screen::open()?;
         let mut keys = keys();
+        // One for all pictures: a signal that comes while the gateway is asked must not be lost.
+        let mut stop = pin!(interrupted());
         loop {
             screen.draw(&shell, &heard);
             tokio::select! {
                 () = sleep(self.every.max(EVERY_MIN)) => heard = hear(&shell).await,
-                () = interrupted() => return Ok(Outcome::Done),
+                () = &mut stop => return Ok(Outcome::Done),
                 key = keys.recv() => if matches!(key, None | Some(b'q' | b'Q' | 0x1b)) {
                     return Ok(Outcome::Done);
                 },
