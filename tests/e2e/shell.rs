@@ -14,7 +14,7 @@ mod terminal;
 struct Stage {
     shell: Shell,
     gateway: Gateway,
-    _servers: [BoardServer; 2],
+    servers: [BoardServer; 2],
     _database: Database,
 }
 
@@ -36,7 +36,7 @@ async fn stage(route: Route, load_time: Duration) -> Stage {
     Stage {
         shell: Shell::new(gateway.admin().url()),
         gateway,
-        _servers: servers,
+        servers,
         _database: database,
     }
 }

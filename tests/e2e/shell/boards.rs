@@ -59,6 +59,55 @@ async fn a_wait_that_is_not_fulfilled_in_time_says_what_it_waited_for() {
 }
 
 #[tokio::test]
+async fn a_server_is_closed_emptied_and_waited_for() {
+    let stage = stage(Route::whiteboard(), Duration::ZERO).await;
+    let _users = stage.users(2).await;
+    let state = async |args: &[&str]| {
+        let ran = stage.shell.run(&[args, &["--output", "env"]].concat()).await;
+        assert_eq!(ran.code, 0, "{args:?}: {ran:?}");
+        ran.env().await["HANDOVER_SERVER_STATE"].clone()
+    };
+    assert_eq!(state(&["servers", "cordon", "board-1"]).await, "cordoned");
+    assert_eq!(state(&["servers", "cordon", "board-1"]).await, "cordoned");
+    let shell = stage.shell.clone();
+    let wait = tokio::spawn(async move { shell.run(&["servers", "wait", "board-1", "--timeout", "50s"]).await });
+    let drain = ["drain", "start", "--from", "board-1", "--to", "board-2"];
+    let drain = stage.shell.run(&drain).await;
+    assert_eq!(drain.code, 0, "{drain:?}");
+    let waited = wait.await.expect("it does not panic");
+    assert_eq!(waited.code, 0, "{waited:?}");
+    assert!(waited.stdout.contains("safe to terminate  yes"), "{waited:?}");
+    let uncordoned = stage.shell.run(&["servers", "uncordon", "board-1"]).await;
+    assert_eq!(uncordoned.code, 0, "{uncordoned:?}");
+    let ready = ["servers", "wait", "board-1", "--until", "ready", "--timeout", "50s"];
+    let ready = stage.shell.run(&ready).await;
+    assert_eq!(ready.code, 0, "{ready:?}");
+}
+
+#[tokio::test]
+async fn a_server_whose_process_is_gone_gives_its_boards_away() {
+    let stage = stage(Route::whiteboard(), Duration::ZERO).await;
+    let _users = stage.users(2).await;
+    let alive = stage.shell.run(&["servers", "dead", "board-1", "--yes"]).await;
+    assert_eq!(alive.code, 5, "{alive:?}");
+    assert!(alive.stderr.contains("server-alive"), "{alive:?}");
+    stage.servers[0].process().kill();
+    eventually("it is declared dead", SOON, || async {
+        stage.shell.run(&["servers", "dead", "board-1", "--yes"]).await.code == 0
+    })
+    .await;
+    eventually("its boards are elsewhere", SOON, || async {
+        let list: Value = stage
+            .shell
+            .run(&["boards", "--server", "board-1", "--output", "json"])
+            .await
+            .json();
+        list["boards"].as_array().is_some_and(Vec::is_empty)
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn nothing_is_declared_dead_where_nobody_can_confirm_it() {
     let stage = stage(Route::whiteboard(), Duration::ZERO).await;
     let asked = stage.shell.run(&["servers", "dead", "board-1"]).await;

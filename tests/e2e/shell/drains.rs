@@ -85,6 +85,8 @@ async fn a_watch_is_a_stream_of_events_where_asked_for() {
         matches!(last, DrainEvent::State { status } if status.state == DrainState::Done),
         "{last:?}"
     );
+    let moves = events.iter().filter(|event| matches!(event, DrainEvent::Move { .. }));
+    assert_eq!(moves.count(), 3, "{ran:?}");
 }
 
 #[tokio::test]
@@ -155,6 +157,67 @@ async fn who_watches_is_told_by_the_exit_code_that_somebody_aborted() {
     assert_eq!(watch.code, 1, "{watch:?}");
     let unknown = stage.shell.run(&["drain", "show", "x"]).await;
     assert_eq!(unknown.code, 5, "{unknown:?}");
+}
+
+#[tokio::test]
+async fn a_drain_is_paused_and_goes_on_while_somebody_watches() {
+    let stage = stage(Route::whiteboard(), Duration::ZERO).await;
+    let _users = stage.users(6).await;
+    let start = [
+        "drain",
+        "start",
+        "--from-release",
+        "r1",
+        "--to-release",
+        "r2",
+        "--id",
+        "d",
+    ];
+    let args = [&start[..], &["--boards-per-second", "2"]].concat();
+    let mut terminal = stage.shell.at_terminal(&args);
+    eventually("a board has moved", SOON, || async {
+        let status = stage.gateway.admin().drain_status("d").await;
+        status.is_ok_and(|status| status.boards.moved >= 1)
+    })
+    .await;
+    let paused = stage.shell.run(&["drain", "pause", "d", "--output", "json"]).await;
+    assert_eq!(paused.code, 0, "{paused:?}");
+    assert_eq!(paused.json::<DrainStatus>().state, DrainState::Paused);
+    eventually("who watches sees it", SOON, || async {
+        terminal.shown().contains("paused by operator")
+    })
+    .await;
+    let resumed = stage.shell.run(&["drain", "resume", "d"]).await;
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+    assert_eq!(terminal.ended().await, 0, "{}", terminal.shown());
+    let late = stage.shell.run(&["drain", "pause", "d"]).await;
+    assert_eq!(late.code, 5, "{late:?}");
+    assert!(late.stderr.contains("drain-ended"), "{late:?}");
+}
+
+#[tokio::test]
+async fn a_deadline_ends_the_watch_by_what_was_to_happen_then() {
+    for (action, code, state) in [("stop", 4, "failed"), ("pause", 7, "paused")] {
+        let stage = stage(Route::whiteboard().with("mode", "\"stay\""), Duration::ZERO).await;
+        let _users = stage.users(2).await;
+        let start = [
+            "drain",
+            "start",
+            "--from-release",
+            "r1",
+            "--to-release",
+            "r2",
+            "--id",
+            "d",
+        ];
+        let args = ["--deadline", "1s", "--on-deadline", action, "--output", "env"];
+        let ran = stage.shell.run(&[&start[..], &args[..]].concat()).await;
+        assert_eq!(ran.code, code, "{action}: {ran:?}");
+        let env = ran.env().await;
+        assert_eq!(env["HANDOVER_DRAIN_STATE"], state, "{ran:?}");
+        assert_eq!(env["HANDOVER_DRAIN_DEADLINE_PASSED"], "true", "{ran:?}");
+        assert_eq!(env["HANDOVER_DRAIN_LEFT"], "2", "{ran:?}");
+    }
 }
 
 #[tokio::test]
