@@ -222,7 +222,7 @@ async fn a_board_counts_once_under_its_owner_at_every_step_of_its_move() {
         move || async move {
             let metrics = admin.metrics().await.expect("it has metrics");
             let counts = ["board-1", "board-2"].map(|server| {
-                let boards = metrics.value("handover_boards", &[("board_server", server)]);
+                let boards = metrics.value("handover_boards", &[("server", server), ("role", "owner")]);
                 let alias = metrics.value("rtb_spaces_count", &[("instance", server)]);
                 assert_eq!(boards, alias);
                 boards.expect("every server has a series")

@@ -22,6 +22,7 @@ use handover_protocol::{BoardId, Generation, Placement, ServerName, SessionId, T
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+pub use holdings::Held;
 pub use pass::{Admission, Entrant, Parked, Pass, Purpose};
 pub use place::{Newcomers, PlaceError, Placer};
 pub use table::{Boards, EntryError};
@@ -108,7 +109,7 @@ impl Board {
         holdings: Arc<Holdings>,
         sessions_tracker: TaskTracker,
     ) -> Arc<Self> {
-        holdings.shift(None, owner_of(&placement));
+        holdings.shift(None, Some(&placement));
         let inner = Inner {
             placement,
             sessions: HashMap::new(),
@@ -150,7 +151,7 @@ impl Board {
             let mut inner = self.lock();
             // A record that was dropped counts no more, whatever is still read into it.
             if !inner.is_gone {
-                self.holdings.shift(owner_of(&inner.placement), owner_of(&placement));
+                self.holdings.shift(Some(&inner.placement), Some(&placement));
             }
             inner.placement = placement;
             inner.settled_at = Instant::now();

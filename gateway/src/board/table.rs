@@ -1,6 +1,6 @@
 //! The boards that this gateway knows, and the way in.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use handover_protocol::{BoardId, CoordinatorId, Owner, Placement, ServerName, Te
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
-use super::holdings::Holdings;
+use super::holdings::{Held, Holdings};
 use super::pass::{Entrant, Entry, Pass};
 use super::place::{PlaceError, Placer};
 use super::told::{Telling, Told};
@@ -194,7 +194,12 @@ impl Boards {
 
     /// Counts the boards that a server owns, moving ones under their source until the commit. It walks nothing.
     pub fn owned_by(&self, server: &ServerName) -> usize {
-        self.holdings.of(server)
+        self.holdings.of(server).owned
+    }
+
+    /// Counts, at one moment, what each server owns and what is being moved to it. A server without boards is missing.
+    pub fn held(&self) -> HashMap<ServerName, Held> {
+        self.holdings.all()
     }
 
     /// Writes a board's next placement, compared with the one this gateway knows, and mirrors the outcome.

@@ -118,9 +118,15 @@ impl House {
         }
     }
 
-    fn walk(&self, number: u8) -> usize {
-        let is_its = |board: &&Arc<Board>| board.owner() == Some(server(number));
-        self.boards.all().iter().filter(is_its).count()
+    fn walk(&self, number: u8) -> Held {
+        let mut held = Held::default();
+        for board in self.boards.all() {
+            let placement = board.placement();
+            held.owned += usize::from(board.owner() == Some(server(number)));
+            let standby = matches!(&placement.term, Term::Moving { target, .. } if target.server == server(number));
+            held.standby += usize::from(standby);
+        }
+        held
     }
 }
 
@@ -128,7 +134,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn what_a_server_owns_is_counted_as_a_walk_would_count_it(changes in changes()) {
+    fn what_a_server_holds_is_counted_as_a_walk_would_count_it(changes in changes()) {
         let granted = Placement::UNKNOWN.grant(owner(2), Generation::NONE, "gateway-0".parse().unwrap()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
@@ -136,7 +142,8 @@ proptest! {
             for (board, change) in changes {
                 house.make(board, change).await;
                 for number in 0..3 {
-                    assert_eq!(house.boards.owned_by(&server(number)), house.walk(number), "{change:?}");
+                    let held = house.boards.held().get(&server(number)).copied().unwrap_or_default();
+                    assert_eq!(held, house.walk(number), "{change:?}");
                 }
             }
         });

@@ -154,15 +154,18 @@ impl Default for Shutdown {
 /// What `/metrics` shows beyond the usual.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricsConfig {
-    /// A second name for the open boards per server, labelled `instance`, for dashboards that know it by that name;
+    /// A second name for the open boards per server, labelled with the server, for dashboards that know it by that name;
     /// none where it is empty in the file.
     pub open_boards_alias: Option<Arc<str>>,
+    /// The label of that series which names the server.
+    pub open_boards_label: Arc<str>,
 }
 
 impl Default for MetricsConfig {
     fn default() -> Self {
         Self {
             open_boards_alias: Some(OPEN_BOARDS_ALIAS.into()),
+            open_boards_label: OPEN_BOARDS_LABEL.into(),
         }
     }
 }
@@ -173,3 +176,6 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
 
 /// The series that the dashboards which this gateway was made for already read.
 pub const OPEN_BOARDS_ALIAS: &str = "rtb_spaces_count";
+
+/// The label by which they select the server.
+pub const OPEN_BOARDS_LABEL: &str = "instance";

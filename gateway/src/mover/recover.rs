@@ -172,8 +172,10 @@ impl Mover {
 
     /// Counts open boards under their owners, for the metrics.
     pub fn count_boards(&self) {
+        let held = self.boards.held();
         for server in self.servers.all() {
-            server.metrics().set_boards(self.boards.owned_by(server.name()));
+            let held = held.get(server.name()).copied().unwrap_or_default();
+            server.metrics().set_boards(held.owned, held.standby);
         }
     }
 }

@@ -74,6 +74,16 @@ label_of!(DrainState {
 });
 
 label! {
+    /// What a server is to a board that counts under it.
+    BoardRole {
+        /// The server owns the board, also while it is being moved off it.
+        Owner = "owner",
+        /// The board is being moved to the server and still belongs to another.
+        Standby = "standby",
+    }
+}
+
+label! {
     /// How a move ended.
     MoveResult {
         /// The target owns the board and serves it.
@@ -366,6 +376,7 @@ mod tests {
         }
         check::<Level>();
         check::<DrainState>();
+        check::<BoardRole>();
         check::<MoveResult>();
         check::<MoveStep>();
         check::<TakeoverResult>();

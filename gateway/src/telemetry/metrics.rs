@@ -9,10 +9,11 @@ use handover_protocol::admin::{DrainState, Level};
 use handover_protocol::{ReleaseName, ServerName};
 use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+use super::Label;
 use super::family::{CounterGrid, CounterRow, GaugeRow, HistogramRow, register};
 use super::label::{
-    ControlCall, ControlFailure, Crossing, Direction, Fallback, Limit, MoveResult, MoveStep, RegistryOperation,
-    RequestOutcome, Side, TakeoverResult, UpgradeOutcome,
+    BoardRole, ControlCall, ControlFailure, Crossing, Direction, Fallback, Limit, MoveResult, MoveStep,
+    RegistryOperation, RequestOutcome, Side, TakeoverResult, UpgradeOutcome,
 };
 use crate::config::MetricsConfig;
 
@@ -76,7 +77,8 @@ pub struct Metrics {
 /// The gauges of one server; they stay until [`Metrics::forget_server`].
 #[derive(Debug, Clone)]
 pub struct ServerMetrics {
-    boards: IntGauge,
+    owned: IntGauge,
+    standby: IntGauge,
     boards_alias: Option<IntGauge>,
     /// Sessions that the gateway carries to the server.
     pub sessions: IntGauge,
@@ -117,14 +119,14 @@ impl Metrics {
         let metrics = Self {
             boards: gauge(
                 "handover_boards",
-                "Open boards, each under its owner.",
-                &["board_server", "release"],
+                "Open boards: each once as owner, and where it is being moved to also as standby.",
+                &["server", "release", "role"],
             ),
             boards_alias: None,
             sessions: gauge(
                 "handover_sessions",
                 "Sessions that the gateway carries, by server.",
-                &["board_server"],
+                &["server"],
             ),
             parked: register(
                 into,
@@ -247,17 +249,20 @@ impl Metrics {
             drains: GaugeRow::register(into, "handover_drains", "Drains, by state.", "state"),
             registry,
         };
-        metrics.with_alias(config.open_boards_alias.as_ref())
+        metrics.with_alias(config)
     }
 
-    fn with_alias(mut self, name: Option<&Arc<str>>) -> Result<Self, MetricsError> {
-        let Some(name) = name else { return Ok(self) };
+    fn with_alias(mut self, config: &MetricsConfig) -> Result<Self, MetricsError> {
+        let Some(name) = &config.open_boards_alias else {
+            return Ok(self);
+        };
         let fails = |source| MetricsError {
             name: Arc::clone(name),
             source,
         };
         let help = "Open boards, each under its owner: handover_boards under its older name.";
-        let family = IntGaugeVec::new(Opts::new(name.as_ref(), help), &["instance"]).map_err(fails)?;
+        let family =
+            IntGaugeVec::new(Opts::new(name.as_ref(), help), &[config.open_boards_label.as_ref()]).map_err(fails)?;
         self.registry.register(Box::new(family.clone())).map_err(fails)?;
         self.boards_alias = Some(family);
         Ok(self)
@@ -267,7 +272,8 @@ impl Metrics {
     pub fn server(&self, server: &ServerName, release: &ReleaseName) -> ServerMetrics {
         let name = server.as_str();
         ServerMetrics {
-            boards: self.boards.with_label_values(&[name, release.as_str()]),
+            owned: self.boards_of(name, release, BoardRole::Owner),
+            standby: self.boards_of(name, release, BoardRole::Standby),
             boards_alias: self
                 .boards_alias
                 .as_ref()
@@ -276,11 +282,17 @@ impl Metrics {
         }
     }
 
+    fn boards_of(&self, server: &str, release: &ReleaseName, role: BoardRole) -> IntGauge {
+        self.boards.with_label_values(&[server, release.as_str(), role.text()])
+    }
+
     /// Ends the series of a server that has left; what its handles still count is shown no more.
     pub fn forget_server(&self, server: &ServerName, release: &ReleaseName) {
         let name = server.as_str();
         // Each fails only where the series has gone already.
-        let _ = self.boards.remove_label_values(&[name, release.as_str()]);
+        for role in BoardRole::ALL {
+            let _ = self.boards.remove_label_values(&[name, release.as_str(), role.text()]);
+        }
         let _ = self.sessions.remove_label_values(&[name]);
         if let Some(family) = &self.boards_alias {
             let _ = family.remove_label_values(&[name]);
@@ -311,12 +323,13 @@ impl Metrics {
 }
 
 impl ServerMetrics {
-    /// Tells how many boards are open at the server.
-    pub fn set_boards(&self, boards: usize) {
-        let boards = i64::try_from(boards).unwrap_or(i64::MAX);
-        self.boards.set(boards);
+    /// Tells how many open boards the server owns, and how many are being moved to it.
+    pub fn set_boards(&self, owned: usize, standby: usize) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.owned.set(number(owned));
+        self.standby.set(number(standby));
         if let Some(alias) = &self.boards_alias {
-            alias.set(boards);
+            alias.set(number(owned));
         }
     }
 }
@@ -407,15 +420,17 @@ mod tests {
         let metrics = metrics();
         let (name, release) = ("board-1".parse().unwrap(), "r1".parse().unwrap());
         let server = metrics.server(&name, &release);
-        server.set_boards(7);
+        server.set_boards(7, 2);
         server.sessions.inc();
         let text = metrics.render();
         assert!(holds(&text, "rtb_spaces_count{instance=\"board-1\"} 7"), "{text}");
-        assert!(holds(
-            &text,
-            "handover_boards{board_server=\"board-1\",release=\"r1\"} 7"
-        ));
-        assert!(holds(&text, "handover_sessions{board_server=\"board-1\"} 1"));
+        for line in [
+            "handover_boards{release=\"r1\",role=\"owner\",server=\"board-1\"} 7",
+            "handover_boards{release=\"r1\",role=\"standby\",server=\"board-1\"} 2",
+        ] {
+            assert!(holds(&text, line), "{text}");
+        }
+        assert!(holds(&text, "handover_sessions{server=\"board-1\"} 1"));
         metrics.forget_server(&name, &release);
         assert!(!metrics.render().contains("board-1"));
     }
@@ -425,15 +440,23 @@ mod tests {
         let with = |alias: Option<&str>| {
             Metrics::new(&MetricsConfig {
                 open_boards_alias: alias.map(Into::into),
+                ..MetricsConfig::default()
             })
         };
         let server = |metrics: &Metrics| metrics.server(&"s".parse().unwrap(), &"r".parse().unwrap());
         let other = with(Some("open_rooms")).unwrap();
-        server(&other).set_boards(1);
+        server(&other).set_boards(1, 0);
         assert!(holds(&other.render(), "open_rooms{instance=\"s\"} 1"));
         let none = with(None).unwrap();
-        server(&none).set_boards(1);
+        server(&none).set_boards(1, 0);
         assert!(!none.render().contains("instance="));
+        let labelled = Metrics::new(&MetricsConfig {
+            open_boards_label: "node".into(),
+            ..MetricsConfig::default()
+        })
+        .unwrap();
+        server(&labelled).set_boards(1, 0);
+        assert!(holds(&labelled.render(), "rtb_spaces_count{node=\"s\"} 1"));
         assert!(with(Some("no name")).unwrap_err().to_string().contains("no name"));
         assert!(with(Some("handover_boards")).is_err());
     }

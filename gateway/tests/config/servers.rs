@@ -173,6 +173,14 @@ fn limits_shutdown_and_metrics_are_checked() {
         "[metrics]\nopen_boards_alias = \"a-b\"",
         "21 metrics.open_boards_alias is not a name",
     );
+    for label in ["", "a-b", "1st", "__name"] {
+        check(
+            &format!("[metrics]\nopen_boards_label = \"{label}\""),
+            "21 metrics.open_boards_label is not a name",
+        );
+    }
+    let (config, _) = parse(&extended("[metrics]\nopen_boards_label = \"node\"")).unwrap();
+    assert_eq!(config.metrics.open_boards_label.as_ref(), "node");
     let (config, _) = parse(&extended("[metrics]\nopen_boards_alias = \"\"")).unwrap();
     assert_eq!(config.metrics.open_boards_alias, None);
 }

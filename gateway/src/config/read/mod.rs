@@ -140,6 +140,17 @@ fn read_metrics(mut section: Section<'_>) -> MetricsConfig {
         }
         Some(Some(name.into()))
     });
+    section.read("open_boards_label", &mut metrics.open_boards_label, |item| {
+        let name = item.text()?;
+        let starts_well = name.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_');
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        if !starts_well || name.starts_with("__") || !name.bytes().all(is_name) {
+            let fix = "use letters, digits and _, no digit first and no __, as in \"instance\"";
+            item.spot.fault("is not a name of a Prometheus label", fix);
+            return None;
+        }
+        Some(name.into())
+    });
     section.close();
     metrics
 }
