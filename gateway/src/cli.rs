@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Config, Report};
+use crate::config::example::EXAMPLE;
+use crate::config::{Config, Overrides, Reading, Report, schema_text, show};
 use crate::probe::ProbeArgs;
 use crate::shell::ShellCommand;
 use crate::telemetry::LogFormat;
@@ -85,6 +86,53 @@ pub enum ConfigCommand {
     ///
     /// Exits with 0 where the gateway would start with it, also if there are warnings, and with 1 where it would not.
     Check(CheckArgs),
+    /// Print a whole configuration with every key, its default and what it is for
+    Default,
+    /// Print the JSON Schema of the configuration file
+    Schema,
+    /// Print the configuration as it would be used, each key with where it comes from; secrets are hidden
+    Show(ShowArgs),
+}
+
+impl ConfigCommand {
+    /// Carries it out.
+    pub fn run(&self) -> ExitCode {
+        match self {
+            Self::Check(check) => check.run(),
+            Self::Default => print(EXAMPLE),
+            Self::Schema => print(&schema_text()),
+            Self::Show(show) => show.run(),
+        }
+    }
+}
+
+/// Arguments of `handover config show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "HANDOVER_CONFIG")]
+    pub config: PathBuf,
+}
+
+impl ShowArgs {
+    fn run(&self) -> ExitCode {
+        let reading = Reading::load(&self.config, &Overrides::of_process());
+        print(&show(&reading.settings, &self.config));
+        match reading.outcome {
+            Ok(_) => ExitCode::SUCCESS,
+            Err(faults) => {
+                // Whoever closed the pipe has read enough; the exit code still tells.
+                let _ = writeln!(std::io::stderr(), "{faults}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    // Whoever closed the pipe has read enough.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
 }
 
 /// Arguments of `handover config check`.

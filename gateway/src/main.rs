@@ -3,14 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use handover_gateway::cli::{Cli, Command, ConfigCommand};
+use handover_gateway::cli::{Cli, Command};
 use handover_gateway::{serve, shell};
 
 fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Config {
-            command: ConfigCommand::Check(check),
-        } => check.run(),
+        Command::Config { command } => command.run(),
         Command::Serve(args) => serve::run(&args),
         Command::Shell(command) => shell::run(&command),
         Command::Probe(args) => args.run(),

@@ -5,12 +5,22 @@ use std::fmt;
 use std::ops::Range;
 
 use serde::Serialize;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::settings::{Given, Setting, Settings, Source};
 
 /// One thing that an operator should change or look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The path of the key, such as `routes[0].close_code`; empty where the file as a whole is meant.
     pub key: String,
+    /// What the server, route or other entry of a list is called that the key stands in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The environment variable that said it, in the place of the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
     /// Where it stands; none for a key of a section that is not there.
     #[serde(flatten)]
     pub place: Option<Place>,
@@ -42,8 +52,14 @@ impl fmt::Display for Finding {
         if let Some(place) = &self.place {
             write!(formatter, "line {}, column {}: ", place.line, place.column)?;
         }
+        if let Some(variable) = &self.environment {
+            write!(formatter, "from the environment variable {variable}: ")?;
+        }
         if !self.key.is_empty() {
             write!(formatter, "{} ", self.key)?;
+        }
+        if let Some(name) = &self.name {
+            write!(formatter, "(\"{name}\") ")?;
         }
         write!(formatter, "{}; {}", self.problem, self.fix)
     }
@@ -61,14 +77,25 @@ pub(super) enum Severity {
 pub(super) struct Findings {
     /// The file's text with secrets overwritten.
     shown: RefCell<String>,
+    /// From here on it is what the environment says.
+    environment_start: usize,
+    settings: RefCell<Settings>,
     /// With the byte that each begins at; none sort last.
     list: RefCell<Vec<(Severity, Option<usize>, Finding)>>,
 }
 
 impl Findings {
+    #[cfg(test)]
     pub(super) fn new(source: &str) -> Self {
+        Self::with_environment(source, source.len())
+    }
+
+    /// Takes a text that is the file's up to a byte, and behind it a line for each variable of the environment.
+    pub(super) fn with_environment(source: &str, environment_start: usize) -> Self {
         Self {
             shown: RefCell::new(source.to_owned()),
+            environment_start,
+            settings: RefCell::default(),
             list: RefCell::new(Vec::new()),
         }
     }
@@ -83,10 +110,33 @@ impl Findings {
         problem: impl Into<String>,
         fix: impl Into<String>,
     ) {
+        self.add_of(severity, key, None, span, value, problem, fix);
+    }
+
+    /// Adds a finding about a key of an entry of a list that has a name.
+    #[expect(clippy::too_many_arguments, reason = "a finding has that many parts")]
+    pub(super) fn add_of(
+        &self,
+        severity: Severity,
+        key: &str,
+        owner: Option<&str>,
+        span: Option<Range<usize>>,
+        value: Option<Range<usize>>,
+        problem: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
         let shown = self.shown.borrow();
+        let source = span.as_ref().map(|span| self.source_of(&shown, span));
+        let (place, environment) = match source {
+            Some(Source::File { .. }) => (span.clone().map(|span| Place::of(&shown, span)), None),
+            Some(Source::Environment { name }) => (None, Some(name)),
+            None => (None, None),
+        };
         let finding = Finding {
             key: key.to_owned(),
-            place: span.clone().map(|span| Place::of(&shown, span)),
+            name: owner.map(str::to_owned),
+            environment,
+            place,
             value: value
                 .and_then(|value| shown.get(value).map(first_letters))
                 .filter(|value| !value.contains(SECRET_MARK)),
@@ -95,6 +145,54 @@ impl Findings {
         };
         let start = span.map(|span| span.start);
         self.list.borrow_mut().push((severity, start, finding));
+    }
+
+    /// Reads whether a place is in what the environment says.
+    pub(super) fn is_from_environment(&self, span: &Range<usize>) -> bool {
+        span.start >= self.environment_start && self.environment_start < self.shown.borrow().len()
+    }
+
+    /// Notes that a key was asked for, and what was found.
+    pub(super) fn ask(&self, key: &str, value: Option<&Spanned<DeValue<'_>>>) {
+        let shown = self.shown.borrow();
+        let given = value.map(|value| Given {
+            text: Some(written(value.get_ref())),
+            source: self.source_of(&shown, &value.span()),
+            span: value.span(),
+        });
+        self.note(key, |setting| setting.given = given);
+    }
+
+    /// Notes more about a key.
+    pub(super) fn note(&self, key: &str, change: impl FnOnce(&mut Setting)) {
+        change(self.settings.borrow_mut().entry(key));
+    }
+
+    /// Returns what was asked for, without secrets.
+    pub(super) fn settings(&self) -> Settings {
+        let mut settings = self.settings.borrow().clone();
+        let shown = self.shown.borrow();
+        for given in settings.given_mut() {
+            if shown
+                .get(given.span.clone())
+                .is_some_and(|text| text.contains(SECRET_MARK))
+            {
+                given.text = None;
+            }
+        }
+        settings
+    }
+
+    fn source_of(&self, shown: &str, span: &Range<usize>) -> Source {
+        let start = span.start.min(shown.len());
+        if span.start < self.environment_start || self.environment_start >= shown.len() {
+            let line = shown[..start].matches('\n').count() + 1;
+            return Source::File { line };
+        }
+        let line_start = shown[..start].rfind('\n').map_or(0, |at| at + 1);
+        let line = shown[line_start..].lines().next().unwrap_or_default();
+        let name = line.split(" = ").next().unwrap_or_default().to_owned();
+        Source::Environment { name }
     }
 
     /// Hides a secret from everything that is shown later.
@@ -137,6 +235,28 @@ impl Place {
             column: source[line_start..start].chars().count() + 1,
             excerpt: source[line_start..line_end].trim_end().replace(SECRET_MARK, "*"),
             width: source[start..end].chars().count().max(1),
+        }
+    }
+}
+
+/// Writes a value on one line, as it would stand in a file.
+fn written(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => toml::Value::from(text.as_ref()).to_string(),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(flag) => flag.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        DeValue::Array(values) => {
+            let values: Vec<String> = values.iter().map(|value| written(value.get_ref())).collect();
+            format!("[{}]", values.join(", "))
+        }
+        DeValue::Table(table) => {
+            let pair = |(key, value): (&Spanned<std::borrow::Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
+                format!("{} = {}", key.get_ref(), written(value.get_ref()))
+            };
+            let pairs: Vec<String> = table.iter().map(pair).collect();
+            format!("{{ {} }}", pairs.join(", "))
         }
     }
 }

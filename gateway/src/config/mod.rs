@@ -5,16 +5,21 @@
 
 mod board_source;
 mod command;
+pub mod example;
 mod finding;
 mod health;
 pub mod limits;
 mod origins;
+mod overrides;
 mod path_pattern;
 mod read;
 mod report;
 pub mod route;
+mod schema;
 mod server;
+mod settings;
 mod settle_hook;
+mod show;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -31,11 +36,15 @@ pub use finding::{Finding, Place};
 pub use health::HealthConfig;
 pub use limits::Limits;
 pub use origins::{Origin, OriginFault, Origins};
+pub use overrides::Overrides;
 pub use path_pattern::{PathPattern, PathPatternFault};
 pub use report::{Faults, Report};
 pub use route::{Greeting, Replay, Route, RouteMode};
+pub use schema::{schema, schema_text};
 pub use server::{Control, ControlToken, ControlTokenFault, ServerConfig, ServerUrl, ServerUrlFault};
+pub use settings::{Given, Kind, Setting, Settings, Source};
 pub use settle_hook::SettleHook;
+pub use show::show;
 
 /// Everything that an operator has said.
 #[derive(Debug, Clone)]
@@ -61,28 +70,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads a file, and returns the configuration with what is doubtful about it.
+    /// Reads a file and what this process's environment sets, and returns the configuration with what is doubtful.
     ///
     /// Files that it names are looked for from its own folder.
     ///
     /// # Errors
     /// When the file cannot be read or anything in it is wrong; everything is reported at once.
     pub fn load(file: &Path) -> Result<(Self, Vec<Finding>), Faults> {
-        let text = std::fs::read(file)
-            .map_err(|error| format!("cannot be read: {error}"))
-            .and_then(|bytes| String::from_utf8(bytes).map_err(|error| format!("is not UTF-8: {error}")))
-            .map_err(|problem| Faults {
-                file: file.to_owned(),
-                faults: vec![Finding {
-                    key: String::new(),
-                    place: None,
-                    value: None,
-                    problem: format!("the file {problem}"),
-                    fix: "name a readable file with --config".into(),
-                }],
-                warnings: Vec::new(),
-            })?;
-        Self::parse(&text, file)
+        Reading::load(file, &Overrides::of_process()).outcome
     }
 
     /// Reads the text of a file; the path is where files that it names are looked for, and what reports show.
@@ -90,21 +85,7 @@ impl Config {
     /// # Errors
     /// When anything in it is wrong; everything is reported at once.
     pub fn parse(text: &str, file: &Path) -> Result<(Self, Vec<Finding>), Faults> {
-        let folder = match file.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            Some(_) | None => Path::new("."),
-        };
-        let findings = Findings::new(text);
-        let config = read::read(text, folder, &findings);
-        let (faults, warnings) = findings.into_parts();
-        match config {
-            Some(config) if faults.is_empty() => Ok((config, warnings)),
-            Some(_) | None => Err(Faults {
-                file: file.to_owned(),
-                faults,
-                warnings,
-            }),
-        }
+        Reading::parse(text, file, &Overrides::default()).outcome
     }
 
     /// Returns the first route that takes a request, and the board that it names.
@@ -112,6 +93,68 @@ impl Config {
         self.routes
             .iter()
             .find_map(|route| route.board_of(parts).map(|board| (route, board)))
+    }
+}
+
+/// What came of reading a file.
+#[derive(Debug)]
+pub struct Reading {
+    /// The configuration with what is doubtful about it, or everything that is wrong.
+    pub outcome: Result<(Config, Vec<Finding>), Faults>,
+    /// What was said, as far as it could be read.
+    pub settings: Settings,
+}
+
+impl Reading {
+    /// Reads a file and what the environment sets.
+    pub fn load(file: &Path, overrides: &Overrides) -> Self {
+        let text = std::fs::read(file)
+            .map_err(|error| format!("cannot be read: {error}"))
+            .and_then(|bytes| String::from_utf8(bytes).map_err(|error| format!("is not UTF-8: {error}")))
+            .map_err(|problem| Faults {
+                file: file.to_owned(),
+                faults: vec![Finding {
+                    key: String::new(),
+                    name: None,
+                    environment: None,
+                    place: None,
+                    value: None,
+                    problem: format!("the file {problem}"),
+                    fix: "name a readable file with --config".into(),
+                }],
+                warnings: Vec::new(),
+            });
+        match text {
+            Ok(text) => Self::parse(&text, file, overrides),
+            Err(faults) => Self {
+                outcome: Err(faults),
+                settings: Settings::default(),
+            },
+        }
+    }
+
+    /// Reads the text of a file and what the environment sets.
+    pub fn parse(text: &str, file: &Path, overrides: &Overrides) -> Self {
+        let folder = match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            Some(_) | None => Path::new("."),
+        };
+        // The variables' lines stand behind the file's: each byte of both has a place of its own.
+        let lines = overrides.to_toml();
+        let variables = format!("{}\n{lines}", " ".repeat(text.len()));
+        let findings = Findings::with_environment(&format!("{text}\n{lines}"), text.len() + 1);
+        let config = read::read(text, &variables, folder, &findings);
+        let settings = findings.settings();
+        let (faults, warnings) = findings.into_parts();
+        let outcome = match config {
+            Some(config) if faults.is_empty() => Ok((config, warnings)),
+            Some(_) | None => Err(Faults {
+                file: file.to_owned(),
+                faults,
+                warnings,
+            }),
+        };
+        Self { outcome, settings }
     }
 }
 

@@ -130,15 +130,26 @@ impl<'r> Report<'r> {
 
     fn write_placeless(&self, text: &mut String, severity: &str, finding: &Finding) -> fmt::Result {
         let (subject, problem, fix) = (subject(finding), &finding.problem, &finding.fix);
+        if let Some(variable) = &finding.environment {
+            write!(
+                text,
+                "{severity}: {subject}{problem}\n --> from the environment variable {variable}\n"
+            )?;
+            if let Some(value) = &finding.value {
+                write!(text, "  |\n  | {value}\n")?;
+            }
+            return write!(text, "  = help: {fix}\n\n");
+        }
         let file = self.file.display();
         write!(text, "{severity}: {subject}{problem}\n --> {file}\n  = help: {fix}\n\n")
     }
 }
 
 fn subject(finding: &Finding) -> String {
-    match finding.key.as_str() {
-        "" => String::new(),
-        key => format!("`{key}` "),
+    match (finding.key.as_str(), &finding.name) {
+        ("", _) => String::new(),
+        (key, None) => format!("`{key}` "),
+        (key, Some(name)) => format!("`{key}` of \"{name}\" "),
     }
 }
 

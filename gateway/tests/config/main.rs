@@ -1,6 +1,8 @@
 //! What `Config` and `handover config check` say of right and wrong files.
 
 mod command;
+mod documented;
+mod environment;
 mod file;
 mod routes;
 mod servers;

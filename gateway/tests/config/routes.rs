@@ -112,7 +112,7 @@ fn replays_greetings_and_patterns_are_checked() {
     check_route_fault("quiet_pattern = '['", "quiet_pattern is not a regular expression");
     check_route_fault("greeting = { }", "greeting.messages is missing");
     check_route_fault("settle_hook = \"https://h/x\"", "settle_hook asks for TLS");
-    check_route_fault("mode = \"fast\"", "mode is no mode");
+    check_route_fault("mode = \"fast\"", "mode is none of the words");
 }
 
 #[test]

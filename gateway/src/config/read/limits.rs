@@ -7,16 +7,12 @@ use crate::config::Limits;
 
 pub(super) fn read_limits(mut section: Section<'_>) -> Limits {
     let mut limits = Limits::default();
-    let mut count = |name, place: &mut usize| {
-        section.read(name, place, |item| to_usize(item.number(1..=COUNT_MAX)?));
-    };
+    let mut count = |name, place: &mut usize| section.number(name, place, 1..=COUNT_MAX);
     count("sessions_max", &mut limits.sessions_max);
     count("connections_max", &mut limits.connections_max);
     count("parked_max", &mut limits.parked_max);
     count("header_count_max", &mut limits.header_count_max);
-    let mut size = |name, place: &mut usize| {
-        section.read(name, place, |item| to_usize(item.bytes(256..=HEAD_BYTES_CEILING)?));
-    };
+    let mut size = |name, place: &mut usize| section.size(name, place, 256..=HEAD_BYTES_CEILING);
     size("head_bytes_max", &mut limits.head_bytes_max);
     size("target_bytes_max", &mut limits.target_bytes_max);
     size("early_bytes_max", &mut limits.early_bytes_max);
@@ -43,10 +39,6 @@ pub(super) fn read_limits(mut section: Section<'_>) -> Limits {
     }
     section.close();
     limits
-}
-
-fn to_usize(number: u64) -> Option<usize> {
-    usize::try_from(number).ok()
 }
 
 /// More sockets than one process is given anywhere.

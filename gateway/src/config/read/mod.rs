@@ -7,7 +7,7 @@ mod listen;
 mod route;
 mod server;
 mod tree;
-mod units;
+pub(super) mod units;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,18 +18,23 @@ use toml::de::DeTable;
 use self::server::ReadServers;
 use self::tree::{Item, Section};
 use super::finding::{Findings, Severity};
+use super::overrides::overlay;
 use super::{Config, MetricsConfig, RegistryConfig, Releases, Shutdown};
 
 /// Reads a file's text; none where something is wrong, and `findings` says what.
 ///
-/// Files that the text names are looked for from `folder`.
-pub(super) fn read(text: &str, folder: &Path, findings: &Findings) -> Option<Config> {
+/// `variables` is what the environment sets, as long as the text before its first line. Files that the text names are
+/// looked for from `folder`.
+pub(super) fn read(text: &str, variables: &str, folder: &Path, findings: &Findings) -> Option<Config> {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         report_syntax(text, &errors, findings);
         return None;
     }
-    let mut root = Section::root(findings, document.get_ref());
+    let mut document = document.into_inner();
+    let (variables, _) = DeTable::parse_recoverable(variables);
+    overlay(&mut document, variables.into_inner(), findings);
+    let mut root = Section::root(findings, &document);
     let listen = listen::read_listen(root.section("listen"));
     let registry = read_registry(root.section("registry"), folder);
     let releases_section = root.section("releases");
@@ -126,6 +131,7 @@ fn read_shutdown(mut section: Section<'_>) -> Shutdown {
 
 fn read_metrics(mut section: Section<'_>) -> MetricsConfig {
     let mut metrics = MetricsConfig::default();
+    section.default("open_boards_alias", format!("{:?}", crate::config::OPEN_BOARDS_ALIAS));
     section.read("open_boards_alias", &mut metrics.open_boards_alias, |item| {
         let name = item.text()?;
         if name.is_empty() {

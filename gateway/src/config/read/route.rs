@@ -12,6 +12,7 @@ use super::units::duration_text;
 use crate::config::route::{
     CLOSE_REASON_BYTES_MAX, Greeting, HOLD_TIMEOUT_MAX, REPLAY_MESSAGES_MAX, Replay, Route, RouteMode,
 };
+use crate::config::settings::Kind;
 use crate::config::{BoardSource, CommandFault, CommandTemplate, Origin, Origins, SettleHook};
 
 pub(super) fn read_routes(root: &mut Section<'_>, servers: &ReadServers<'_>) -> Vec<Route> {
@@ -72,10 +73,13 @@ fn read_settings(section: &mut Section<'_>, route: &mut Route) {
         let origins: Option<Vec<Origin>> = listed.iter().map(|item| item.parsed(fix)).collect();
         Some(Some(Origins::new(origins?)))
     });
+    section.default("mode", "\"auto\"".to_owned());
     section.read("mode", &mut route.mode, read_mode);
     route.opaque_transparent = route.mode == RouteMode::Transparent;
-    section.read("opaque_transparent", &mut route.opaque_transparent, Item::flag);
+    section.flag("opaque_transparent", &mut route.opaque_transparent);
+    section.default("close_code", route.close_code.to_string());
     section.read("close_code", &mut route.close_code, read_close_code);
+    section.default("close_reason", format!("{:?}", route.close_reason));
     section.read("close_reason", &mut route.close_reason, |item| {
         let reason = item.text()?;
         if reason.len() > CLOSE_REASON_BYTES_MAX {
@@ -90,30 +94,19 @@ fn read_settings(section: &mut Section<'_>, route: &mut Route) {
     section.read("greeting", &mut route.greeting, read_greeting);
     read_opaque(section, route);
     read_deadlines(section, route);
-    section.read("cut_streams", &mut route.cut_streams, Item::flag);
-    section.read("hold_bytes", &mut route.hold_bytes, |item| {
-        usize::try_from(item.bytes(4 << 10..=1 << 20)?).ok()
-    });
-    section.read("message_bytes_max", &mut route.message_bytes_max, |item| {
-        item.bytes(1 << 10..=4 << 30)
-    });
-    section.read("replay_bytes_max", &mut route.replay_bytes_max, |item| {
-        usize::try_from(item.bytes(1..=1 << 20)?).ok()
-    });
+    section.flag("cut_streams", &mut route.cut_streams);
+    section.size("hold_bytes", &mut route.hold_bytes, 4 << 10..=1 << 20);
+    section.size("message_bytes_max", &mut route.message_bytes_max, 1 << 10..=4 << 30);
+    section.size("replay_bytes_max", &mut route.replay_bytes_max, 1..=1 << 20);
     check_effects(section, route);
 }
 
 fn read_mode(item: &Item<'_>) -> Option<RouteMode> {
-    match item.text()? {
-        "auto" => Some(RouteMode::Auto),
+    match item.choice(&["auto", "reconnect", "transparent", "stay"])? {
         "reconnect" => Some(RouteMode::Reconnect),
         "transparent" => Some(RouteMode::Transparent),
         "stay" => Some(RouteMode::Stay),
-        _ => {
-            item.spot
-                .fault("is no mode", "use \"auto\", \"reconnect\", \"transparent\" or \"stay\"");
-            None
-        }
+        _ => Some(RouteMode::Auto),
     }
 }
 
@@ -162,9 +155,10 @@ fn read_replay(item: &Item<'_>) -> Option<Replay> {
     let first = section.take("first");
     let matching = section.take("matching");
     let mut await_answer = false;
-    section.read("await_answer", &mut await_answer, Item::flag);
+    section.flag("await_answer", &mut await_answer);
     let mut messages_max = REPLAY_MESSAGES_MAX;
     let messages_max_item = section.take("messages_max");
+    section.default("messages_max", messages_max.to_string());
     section.close();
     if let Some(item) = &messages_max_item {
         messages_max = u32::try_from(item.number(1..=REPLAY_MESSAGES_CEILING)?).ok()?;
@@ -232,9 +226,11 @@ fn read_opaque(section: &mut Section<'_>, route: &mut Route) {
 
 fn read_deadlines(section: &mut Section<'_>, route: &mut Route) {
     let hold = section.take("hold_timeout");
+    section.default("hold_timeout", format!("\"{}\"", duration_text(route.hold_timeout)));
     if let Some(item) = &hold
         && let Some(hold) = item.duration(HOLD_TIMEOUT_MIN..=Duration::MAX)
     {
+        item.spot.note(Kind::Duration(HOLD_TIMEOUT_MIN, HOLD_TIMEOUT_MAX));
         if hold > HOLD_TIMEOUT_MAX {
             let fix = "use at most \"5s\": clients give up or reset after 5 to 10 s of silence";
             item.spot.fault("is longer than any hold may last", fix);

@@ -12,12 +12,15 @@ use toml::de::{DeTable, DeValue};
 
 use super::units;
 use crate::config::finding::{Findings, Severity};
+use crate::config::settings::Kind;
 
 /// A key and where it or its value stands.
 #[derive(Clone)]
 pub(super) struct Spot<'f> {
     findings: &'f Findings,
     key: String,
+    /// What the entry of a list that it stands in is called.
+    owner: Option<&'f str>,
     span: Option<Range<usize>>,
     value: Option<Range<usize>>,
 }
@@ -40,6 +43,13 @@ impl Spot<'_> {
         }
     }
 
+    fn is_from_environment(&self) -> bool {
+        let findings = self.findings;
+        self.value
+            .as_ref()
+            .is_some_and(|value| findings.is_from_environment(value))
+    }
+
     /// Returns the key's path, for findings about another place.
     pub(super) fn key(&self) -> &str {
         &self.key
@@ -47,7 +57,13 @@ impl Spot<'_> {
 
     fn add(&self, severity: Severity, problem: String, fix: String) {
         let (span, value) = (self.span.clone(), self.value.clone());
-        self.findings.add(severity, &self.key, span, value, problem, fix);
+        self.findings
+            .add_of(severity, &self.key, self.owner, span, value, problem, fix);
+    }
+
+    /// Notes what the key's value is, in the place of what was noted.
+    pub(super) fn note(&self, kind: Kind) {
+        self.findings.note(&self.key, |setting| setting.kind = Some(kind));
     }
 }
 
@@ -61,8 +77,32 @@ pub(super) struct Item<'f> {
 impl<'f> Item<'f> {
     /// Reads a string.
     pub(super) fn text(&self) -> Option<&'f str> {
+        self.spot.note(Kind::Text);
+        self.string()
+    }
+
+    /// Reads one of some words.
+    pub(super) fn choice(&self, words: &'static [&'static str]) -> Option<&'f str> {
+        self.spot.note(Kind::Choice(words));
+        let text = self.string()?;
+        if words.contains(&text) {
+            return Some(text);
+        }
+        let known: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+        let fix = match known.split_last() {
+            Some((last, rest)) => format!("use {} or {last}", rest.join(", ")),
+            None => String::new(),
+        };
+        self.spot.fault("is none of the words that are known here", fix);
+        None
+    }
+
+    fn string(&self) -> Option<&'f str> {
         match self.value {
             DeValue::String(text) => Some(text.as_ref()),
+            // A shell's variable has no quotes to say that its digits are a string.
+            DeValue::Integer(number) if self.spot.is_from_environment() => Some(number.as_str()),
+            DeValue::Boolean(flag) if self.spot.is_from_environment() => Some(if *flag { "true" } else { "false" }),
             DeValue::Integer(_)
             | DeValue::Float(_)
             | DeValue::Boolean(_)
@@ -88,11 +128,13 @@ impl<'f> Item<'f> {
             let fix = "correct the pattern; its syntax is that of docs.rs/regex, and '…' in TOML needs no doubled \\";
             self.spot.fault(format!("is not a regular expression: {reason}"), fix);
         };
-        Regex::new(self.text()?).map_err(broken).ok()
+        self.spot.note(Kind::Pattern);
+        Regex::new(self.string()?).map_err(broken).ok()
     }
 
     /// Reads `true` or `false`.
     pub(super) fn flag(&self) -> Option<bool> {
+        self.spot.note(Kind::Flag);
         match self.value {
             DeValue::Boolean(flag) => Some(*flag),
             DeValue::String(_)
@@ -106,6 +148,7 @@ impl<'f> Item<'f> {
 
     /// Reads a whole number within bounds.
     pub(super) fn number(&self, bounds: RangeInclusive<u64>) -> Option<u64> {
+        self.spot.note(Kind::Number(*bounds.start(), *bounds.end()));
         let integer = match self.value {
             DeValue::Integer(integer) => integer,
             DeValue::String(_)
@@ -121,6 +164,7 @@ impl<'f> Item<'f> {
 
     /// Reads a duration within bounds.
     pub(super) fn duration(&self, bounds: RangeInclusive<Duration>) -> Option<Duration> {
+        self.spot.note(Kind::Duration(*bounds.start(), *bounds.end()));
         let fix = "write a number with its unit, such as \"250ms\", \"2s\" or \"1m30s\"";
         let duration = match self.value {
             DeValue::String(text) => units::duration(text),
@@ -144,6 +188,7 @@ impl<'f> Item<'f> {
 
     /// Reads a size in bytes within bounds.
     pub(super) fn bytes(&self, bounds: RangeInclusive<u64>) -> Option<u64> {
+        self.spot.note(Kind::Size(*bounds.start(), *bounds.end()));
         let fix = "write a whole number with its unit, such as \"512B\", \"64KiB\" or \"16MiB\"";
         let bytes = match self.value {
             DeValue::String(text) => units::bytes(text),
@@ -167,6 +212,11 @@ impl<'f> Item<'f> {
 
     /// Reads a list.
     pub(super) fn list(&self) -> Option<Vec<Item<'f>>> {
+        self.spot.note(Kind::List);
+        self.items()
+    }
+
+    fn items(&self) -> Option<Vec<Item<'f>>> {
         let values = match self.value {
             DeValue::Array(values) => values,
             DeValue::String(text) => return self.is_no("a list", &format!("write it in brackets: [{text:?}]")),
@@ -178,13 +228,18 @@ impl<'f> Item<'f> {
         };
         let items = values.iter().enumerate().map(|(index, value)| {
             let key = format!("{}[{index}]", self.spot.key);
-            Item::of(self.spot.findings, key, value)
+            Item::of(&self.spot, key, value)
         });
         Some(items.collect())
     }
 
     /// Reads a table of known keys.
     pub(super) fn section(&self, fix: &str) -> Option<Section<'f>> {
+        self.spot.note(Kind::Inline);
+        self.table(fix)
+    }
+
+    fn table(&self, fix: &str) -> Option<Section<'f>> {
         let DeValue::Table(table) = self.value else {
             return self.is_no("a table", fix);
         };
@@ -195,10 +250,12 @@ impl<'f> Item<'f> {
         })
     }
 
-    fn of(findings: &'f Findings, key: String, value: &'f Spanned<DeValue<'f>>) -> Self {
+    /// Takes a value below another place.
+    fn of(around: &Spot<'f>, key: String, value: &'f Spanned<DeValue<'f>>) -> Self {
         let spot = Spot {
-            findings,
+            findings: around.findings,
             key,
+            owner: around.owner,
             span: Some(value.span()),
             value: Some(value.span()),
         };
@@ -206,6 +263,15 @@ impl<'f> Item<'f> {
             spot,
             value: value.get_ref(),
         }
+    }
+
+    /// Reads one of several sections; findings name it by its `name`.
+    fn entry(&self, fix: &str) -> Option<Section<'f>> {
+        let mut section = self.table(fix)?;
+        if let Some(DeValue::String(name)) = section.table?.get("name").map(Spanned::get_ref) {
+            section.spot.owner = Some(name.as_ref());
+        }
+        Some(section)
     }
 
     fn is_no<T>(&self, wanted: &str, fix: &str) -> Option<T> {
@@ -251,6 +317,7 @@ impl<'f> Section<'f> {
         let spot = Spot {
             findings,
             key: String::new(),
+            owner: None,
             span: None,
             value: None,
         };
@@ -264,13 +331,17 @@ impl<'f> Section<'f> {
     /// Returns a value that need not be there.
     pub(super) fn take(&mut self, name: &'static str) -> Option<Item<'f>> {
         self.known.push(name);
-        let value = self.table?.get(name)?;
-        Some(Item::of(self.spot.findings, self.key_of(name), value))
+        let key = self.key_of(name);
+        let value = self.table.and_then(|table| table.get(name));
+        self.spot.findings.ask(&key, value);
+        Some(Item::of(&self.spot, key, value?))
     }
 
     /// Returns a value that must be there; `example` shows one.
     pub(super) fn require(&mut self, name: &'static str, example: &str) -> Option<Item<'f>> {
         let item = self.take(name);
+        let key = self.key_of(name);
+        self.spot.findings.note(&key, |setting| setting.is_required = true);
         if item.is_none() {
             let fix = match self.table {
                 Some(_) => format!("add it, for example: {name} = {example}"),
@@ -290,13 +361,47 @@ impl<'f> Section<'f> {
 
     /// Puts a duration in the place of its default.
     pub(super) fn duration(&mut self, name: &'static str, place: &mut Duration, bounds: RangeInclusive<Duration>) {
+        self.default(name, format!("\"{}\"", units::duration_text(*place)));
         self.read(name, place, |item| item.duration(bounds));
+    }
+
+    /// Puts a size in bytes in the place of its default.
+    pub(super) fn size<T>(&mut self, name: &'static str, place: &mut T, bounds: RangeInclusive<u64>)
+    where
+        T: Copy + TryFrom<u64>,
+        u64: TryFrom<T>,
+    {
+        let bytes = u64::try_from(*place).unwrap_or(u64::MAX);
+        self.default(name, format!("\"{}\"", units::bytes_text(bytes)));
+        self.read(name, place, |item| T::try_from(item.bytes(bounds)?).ok());
+    }
+
+    /// Puts a whole number in the place of its default.
+    pub(super) fn number<T>(&mut self, name: &'static str, place: &mut T, bounds: RangeInclusive<u64>)
+    where
+        T: Copy + Display + TryFrom<u64>,
+    {
+        self.default(name, place.to_string());
+        self.read(name, place, |item| T::try_from(item.number(bounds)?).ok());
+    }
+
+    /// Puts `true` or `false` in the place of its default.
+    pub(super) fn flag(&mut self, name: &'static str, place: &mut bool) {
+        self.default(name, place.to_string());
+        self.read(name, place, Item::flag);
+    }
+
+    /// Notes the default of a key as it would stand in a file.
+    pub(super) fn default(&self, name: &str, text: String) {
+        let key = self.key_of(name);
+        self.spot.findings.note(&key, |setting| setting.default = Some(text));
     }
 
     /// Returns a section of known keys; one that is not there has none.
     pub(super) fn section(&mut self, name: &'static str) -> Section<'f> {
         let fix = format!("write [{name}] on a line of its own, and its keys below");
-        let section = self.take(name).and_then(|item| item.section(&fix));
+        let section = self.take(name).and_then(|item| item.table(&fix));
+        self.spot_of(name).note(Kind::Table);
         section.unwrap_or_else(|| Section {
             spot: self.spot_of(name),
             table: None,
@@ -307,8 +412,9 @@ impl<'f> Section<'f> {
     /// Returns the sections of a `[[name]]`, of which there must be one; `example` says what is in it.
     pub(super) fn sections(&mut self, name: &'static str, example: &str) -> Vec<Section<'f>> {
         let item = self.take(name);
+        self.spot_of(name).note(Kind::Tables { count_min: 1 });
         let values = match item.as_ref().map(|item| item.value) {
-            Some(DeValue::Array(values)) if !values.is_empty() => item.as_ref().and_then(Item::list),
+            Some(DeValue::Array(values)) if !values.is_empty() => item.as_ref().and_then(Item::items),
             Some(DeValue::Array(_)) | None => {
                 let fix = format!("add [[{name}]] and below it {example}");
                 self.spot_of(name).fault("is empty: there must be at least one", fix);
@@ -328,14 +434,14 @@ impl<'f> Section<'f> {
         };
         let fix = format!("write [[{name}]] on a line of its own, and its keys below");
         let values = values.unwrap_or_default();
-        values.iter().filter_map(|item| item.section(&fix)).collect()
+        values.iter().filter_map(|item| item.entry(&fix)).collect()
     }
 
     /// Returns where a key stands, or where it would belong.
     pub(super) fn spot_of(&self, name: &str) -> Spot<'f> {
         let key = self.key_of(name);
         match self.table.and_then(|table| table.get(name)) {
-            Some(value) => Item::of(self.spot.findings, key, value).spot,
+            Some(value) => Item::of(&self.spot, key, value).spot,
             None => Spot {
                 key,
                 value: None,
@@ -355,6 +461,7 @@ impl<'f> Section<'f> {
             let spot = Spot {
                 findings: self.spot.findings,
                 key: self.key_of(text),
+                owner: self.spot.owner,
                 span: Some(name.span()),
                 value: Some(value.span()),
             };

@@ -8,7 +8,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 }
 
 /// Writes a duration as it would stand in a file.
-pub(super) fn duration_text(duration: Duration) -> String {
+pub(in crate::config) fn duration_text(duration: Duration) -> String {
     humantime::format_duration(duration).to_string().replace(' ', "")
 }
 
@@ -22,7 +22,7 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
 }
 
 /// Writes a size as it would stand in a file, in the largest unit that leaves it whole.
-pub(super) fn bytes_text(bytes: u64) -> String {
+pub(in crate::config) fn bytes_text(bytes: u64) -> String {
     let binary = UNITS
         .iter()
         .rev()
