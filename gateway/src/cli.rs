@@ -74,9 +74,9 @@ pub struct ServeArgs {
     /// How log lines look
     #[arg(long, value_name = "FORMAT", env = "HANDOVER_LOG_FORMAT", default_value = "auto")]
     pub log_format: LogFormat,
-    /// What is logged, as `level` or `target=level,…`
-    #[arg(long, value_name = "FILTER", env = "HANDOVER_LOG", default_value = "info")]
-    pub log: String,
+    /// What is logged, as `level` or `target=level,…`; else [log] filter of the configuration counts
+    #[arg(long, value_name = "FILTER", env = "HANDOVER_LOG")]
+    pub log: Option<String>,
 }
 
 /// What can be done with a configuration.

@@ -11,6 +11,7 @@ pub mod mover;
 pub mod probe;
 pub mod registry;
 pub mod relay;
+pub mod reload;
 pub mod serve;
 pub mod session;
 pub mod shell;

@@ -8,10 +8,12 @@
 use std::error::Error;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use handover_protocol::CoordinatorId;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,31 +22,42 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-use crate::admin::{self, Admin, Readiness};
+use crate::admin::{self, Admin, Readiness, ReloadDesk};
 use crate::board::{Boards, Placer};
 use crate::cli::ServeArgs;
-use crate::config::Config;
+use crate::config::{Config, Overrides, Reading};
 use crate::drain::{Drains, Fleet};
 use crate::edge::{Edge, Listeners, raise_open_files};
 use crate::fleet::GatewayFleet;
 use crate::mover::Mover;
 use crate::registry::{EmbeddedRegistry, ObservedRegistry, Registry};
-use crate::telemetry::{self, Metrics};
+use crate::reload::{Keys, Reloader, reload_on_hangup};
+use crate::telemetry::{self, LogFilter, Metrics};
 use crate::upstream::{ServerMemory, Servers, poll_servers};
 
 /// Runs `handover serve` to its end.
 pub fn run(args: &ServeArgs) -> ExitCode {
-    let (config, warnings) = match Config::load(&args.config) {
+    let reading = Reading::load(&args.config, &Overrides::of_process());
+    let (config, warnings) = match reading.outcome {
         Ok(loaded) => loaded,
         Err(faults) => {
             say(&format!("{faults}"));
             return ExitCode::FAILURE;
         }
     };
-    if let Err(error) = telemetry::init(&args.log, args.log_format) {
-        say(&format!("handover: {}", chain(&error)));
-        return ExitCode::FAILURE;
-    }
+    let log = match telemetry::init(args.log.as_deref(), &config.log.filter, args.log_format) {
+        Ok(log) => log,
+        Err(error) => {
+            let way_out = "write for example --log info or --log info,handover_gateway=debug";
+            say(&format!("handover: {}; {way_out}", chain(&error)));
+            return ExitCode::FAILURE;
+        }
+    };
+    let source = ConfigSource {
+        file: args.config.clone(),
+        keys: Keys::of(&reading.settings),
+        log,
+    };
     for warning in warnings {
         warn!(file = %args.config.display(), "{warning}");
     }
@@ -56,7 +69,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(serve(Arc::new(config))) {
+    match runtime.block_on(serve(Arc::new(config), source)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("handover: {}", chain(error.as_ref())));
@@ -65,7 +78,14 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     }
 }
 
-async fn serve(config: Arc<Config>) -> Result<(), Box<dyn Error + Send + Sync>> {
+/// Where the configuration came from, to be read anew.
+struct ConfigSource {
+    file: PathBuf,
+    keys: Keys,
+    log: LogFilter,
+}
+
+async fn serve(config: Arc<Config>, source: ConfigSource) -> Result<(), Box<dyn Error + Send + Sync>> {
     let shutdown = CancellationToken::new();
     let (jobs, sessions) = (TaskTracker::new(), TaskTracker::new());
     let metrics = Arc::new(Metrics::new(&config.metrics)?);
@@ -103,6 +123,7 @@ async fn serve(config: Arc<Config>) -> Result<(), Box<dyn Error + Send + Sync>> 
         Arc::clone(first_route),
         jobs.clone(),
     );
+    mover.set_routes(config.routes.clone());
     let fleet: Arc<dyn Fleet> = Arc::new(GatewayFleet {
         boards: Arc::clone(&boards),
         servers: Arc::clone(&servers),
@@ -120,11 +141,14 @@ async fn serve(config: Arc<Config>) -> Result<(), Box<dyn Error + Send + Sync>> 
     let readiness = Arc::new(Readiness::new(shutdown.clone()));
     let traffic = listeners.addresses()?;
     let admin_address = admin_listener.local_addr()?;
+    let (reload, reload_orders) = ReloadDesk::open();
+    let hangups = reload_on_hangup(reload.clone(), shutdown.clone())?;
     let admin = Admin {
         drains: Arc::clone(&drains),
-        fleet,
+        fleet: Arc::clone(&fleet),
         metrics: Arc::clone(&metrics),
         readiness: Arc::clone(&readiness),
+        reload,
     };
     jobs.spawn(admin::serve(admin_listener, admin, jobs.clone(), shutdown.clone()));
 
@@ -139,13 +163,33 @@ async fn serve(config: Arc<Config>) -> Result<(), Box<dyn Error + Send + Sync>> 
         shutdown.clone(),
     ));
 
-    let edge = Edge::new(Arc::clone(&config), Arc::clone(&boards), metrics, shutdown.clone());
+    let edge = Edge::new(
+        Arc::clone(&config),
+        Arc::clone(&boards),
+        Arc::clone(&metrics),
+        shutdown.clone(),
+    );
+    let config = Arc::new(ArcSwap::new(config));
+    let reloader = Reloader {
+        file: source.file,
+        config: Arc::clone(&config),
+        keys: source.keys,
+        edge: Arc::clone(&edge),
+        mover: Arc::clone(&mover),
+        drains,
+        fleet,
+        log: source.log,
+        metrics,
+    };
+    jobs.spawn(reloader.run(reload_orders, shutdown.clone()));
+    jobs.spawn(hangups);
     let serving = tokio::spawn(async move { edge.run(listeners).await });
     readiness.set_serving();
     announce(&traffic, admin_address);
 
     wait_for_signal().await?;
-    info!(grace = ?config.shutdown.grace, "ending: no newcomers, and sessions are told to reconnect");
+    let grace = config.load().shutdown.grace;
+    info!(?grace, "ending: no newcomers, and sessions are told to reconnect");
     shutdown.cancel();
     jobs.close();
     sessions.close();
@@ -160,7 +204,7 @@ async fn serve(config: Arc<Config>) -> Result<(), Box<dyn Error + Send + Sync>> 
         jobs.wait().await;
     };
     tokio::select! {
-        ended = timeout(config.shutdown.grace, gracefully) => {
+        ended = timeout(grace, gracefully) => {
             if ended.is_err() {
                 warn!("shutdown.grace is over; what is still open is cut");
             }
@@ -212,8 +256,12 @@ fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let said = error.to_string();
+        // Some errors show their cause and name it as well.
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         cause = error.source();
     }
     text

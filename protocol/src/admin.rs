@@ -1,6 +1,7 @@
 //! The bodies of the admin API: drains, boards, moves and servers. Later versions add fields and change none.
 
 mod board;
+mod config;
 mod drain;
 mod moves;
 mod pace;
@@ -9,6 +10,7 @@ mod server;
 mod server_set;
 
 pub use board::{BoardList, BoardState, BoardView, SessionList, SessionView};
+pub use config::{ConfigFinding, ConfigReloaded};
 pub use drain::{
     DrainCounts, DrainEvent, DrainList, DrainMode, DrainPreview, DrainRequest, DrainState, DrainStatus, FailureCount,
     Hindrance, LevelCount, OnDeadline, OnTargetDown, PausedBy, PlannedBoard, PreviewTotals, TroubledBoard,

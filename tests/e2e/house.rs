@@ -227,5 +227,5 @@ const GATEWAY_LAYERS: [&[&str]; 4] = [
     &["config", "telemetry", "tls", "registry", "upstream"],
     &["board", "relay", "session", "mover", "drain", "rollout"],
     &["edge", "admin", "console", "shell", "probe"],
-    &["lib", "main", "cli", "serve", "compose", "fleet"],
+    &["lib", "main", "cli", "serve", "compose", "fleet", "reload"],
 ];

@@ -1,6 +1,7 @@
 //! End-to-end tests.
 
 mod bounds;
+mod config;
 mod contract;
 mod deaths;
 mod documents;

@@ -84,6 +84,14 @@ impl Process {
         self.signal(Signal::CONT);
     }
 
+    /// Tells the process to read its configuration anew (SIGHUP).
+    ///
+    /// # Panics
+    /// When the process has ended.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Asks the process to end (SIGTERM).
     ///
     /// # Panics

@@ -12,6 +12,7 @@ mod listener;
 mod probes;
 mod query;
 mod refusal;
+mod reload;
 mod servers;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use crate::telemetry::Metrics;
 
 pub use listener::serve;
 pub use probes::Readiness;
+pub use reload::{ReloadDesk, ReloadOutcome};
 
 /// What the admin API answers from.
 #[derive(Clone)]
@@ -44,6 +46,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// What `/readyz` tells.
     pub readiness: Arc<Readiness>,
+    /// Where a reload is ordered.
+    pub reload: ReloadDesk,
 }
 
 impl Admin {
@@ -62,6 +66,7 @@ impl Admin {
             .route("/v1/boards/{id}", get(boards::view))
             .route("/v1/boards/{id}/move", post(boards::carry))
             .route("/v1/moves", get(boards::moves))
+            .route("/v1/config/reload", post(reload::reload))
             .route("/v1/servers", get(servers::list))
             .route("/v1/servers/{name}", get(servers::view))
             .route("/v1/servers/{name}/cordon", post(servers::cordon))

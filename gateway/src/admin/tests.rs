@@ -49,6 +49,7 @@ impl Gateway {
             fleet: Arc::new(Handle(Arc::clone(&fleet))),
             metrics: Arc::clone(&life.metrics),
             readiness: Arc::clone(&readiness),
+            reload: ReloadDesk::open().0,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

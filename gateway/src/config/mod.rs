@@ -67,6 +67,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// What `/metrics` shows beyond the usual.
     pub metrics: MetricsConfig,
+    /// What is logged.
+    pub log: LogConfig,
 }
 
 impl Config {
@@ -194,6 +196,21 @@ impl Default for Shutdown {
     }
 }
 
+/// What is logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// In the syntax of `tracing_subscriber`'s `EnvFilter`: `level` or `target=level,…`.
+    pub filter: Arc<str>,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            filter: LOG_FILTER.into(),
+        }
+    }
+}
+
 /// What `/metrics` shows beyond the usual.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricsConfig {
@@ -216,6 +233,9 @@ impl Default for MetricsConfig {
 /// Half of what Kubernetes and systemd installations commonly give a process before SIGKILL (30 s): closes are spread
 /// over it, and time is left for clients that answer late.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
+
+/// One line for each board and server that changes, none for each session.
+pub const LOG_FILTER: &str = "info";
 
 /// The series that the dashboards which this gateway was made for already read.
 pub const OPEN_BOARDS_ALIAS: &str = "rtb_spaces_count";

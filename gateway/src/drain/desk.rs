@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwap;
 use handover_protocol::admin::{DrainRequest, DrainState, DrainStatus, ServerView};
 use handover_protocol::{DrainId, ReleaseName, ServerName};
 use tokio::sync::watch;
@@ -28,7 +29,7 @@ pub struct Drains {
     is_resumed: AtomicBool,
     jobs: Mutex<BTreeMap<DrainId, Arc<Job>>>,
     /// The current release as configured.
-    pub(super) configured_release: ReleaseName,
+    pub(super) configured_release: ArcSwap<ReleaseName>,
     pub(super) fleet: Arc<dyn Fleet>,
     pub(super) registry: Arc<dyn Registry>,
     metrics: Arc<Metrics>,
@@ -124,7 +125,7 @@ impl Drains {
         Arc::new(Self {
             is_resumed: AtomicBool::new(false),
             jobs: Mutex::default(),
-            configured_release,
+            configured_release: ArcSwap::from_pointee(configured_release),
             fleet,
             registry,
             metrics,
@@ -243,12 +244,20 @@ impl Drains {
         self.jobs().values().find(empties).map(|job| job.id.clone())
     }
 
+    /// Takes another current release from the configuration.
+    pub fn configure_release(&self, release: &ReleaseName) {
+        if **self.configured_release.load() != *release {
+            self.configured_release.store(Arc::new(release.clone()));
+            self.announce();
+        }
+    }
+
     /// Says anew where newcomers go, and counts the drains by state.
     pub(super) fn announce(&self) {
         let jobs: Vec<Arc<Job>> = self.jobs().values().cloned().collect();
         let drains: Vec<(DrainState, DrainRecord)> = jobs.iter().map(|job| (job.state(), job.record())).collect();
         self.fleet
-            .direct_newcomers(newcomers_after(&drains, &self.configured_release));
+            .direct_newcomers(newcomers_after(&drains, &self.configured_release.load()));
         for state in DrainState::ALL {
             let count = drains.iter().filter(|(other, _)| other == state).count();
             self.metrics
@@ -287,7 +296,14 @@ impl Drains {
             match jobs.entry(id) {
                 Entry::Vacant(place) => {
                     let id = place.key().clone();
-                    let job = Job::new(id, number, request, key, plan, self.configured_release.clone());
+                    let job = Job::new(
+                        id,
+                        number,
+                        request,
+                        key,
+                        plan,
+                        self.configured_release.load().as_ref().clone(),
+                    );
                     return Ok((Arc::clone(place.insert(Arc::new(job))), true));
                 }
                 Entry::Occupied(_) => id = random_id(),
@@ -341,7 +357,7 @@ impl Drains {
             return Ok(());
         }
         let drains: Vec<(DrainState, DrainRecord)> = jobs.values().map(|job| (job.state(), job.record())).collect();
-        let newcomers = newcomers_after(&drains, &self.configured_release);
+        let newcomers = newcomers_after(&drains, &self.configured_release.load());
         let takes = |server: &&ServerView| {
             server.ready && server.release == newcomers.release && !newcomers.closed.contains(&server.name)
         };

@@ -167,7 +167,14 @@ impl Drains {
             self.check(&jobs, &plan, &servers)?;
             let number = 1 + jobs.values().map(|job| job.number).max().unwrap_or_default();
             let id = undo_id(&job.id);
-            let undo = Job::new(id.clone(), number, request, None, plan, self.configured_release.clone());
+            let undo = Job::new(
+                id.clone(),
+                number,
+                request,
+                None,
+                plan,
+                self.configured_release.load().as_ref().clone(),
+            );
             let undo = Arc::new(undo.taking_back(job.id.clone()));
             jobs.insert(id, Arc::clone(&undo));
             undo

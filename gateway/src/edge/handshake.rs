@@ -88,7 +88,7 @@ async fn attempt(edge: &Edge, client: &Client, mut parts: Parts, upgrade: OnUpgr
         let begun = Instant::now();
         let deadlines = DialDeadlines {
             connected: begun + route.dial_timeout,
-            answered: begun + route.dial_timeout.max(edge.config.limits.upgrade_timeout),
+            answered: begun + route.dial_timeout.max(edge.config.load().limits.upgrade_timeout),
         };
         // Cancel-safe: a dial that is given up closes its connection, and nobody has been told of it.
         let dialled = tokio::select! {

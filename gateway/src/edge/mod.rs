@@ -20,6 +20,7 @@ mod open_files;
 mod plain;
 mod problem;
 mod request;
+mod seats;
 
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
@@ -28,13 +29,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use handover_protocol::BoardId;
 use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -43,6 +45,7 @@ use tracing::{Instrument, debug_span};
 use self::answer::{Answer, Cause, Refusal, Tally};
 use self::connection::{Client, serve};
 use self::request::Wish;
+use self::seats::Seats;
 use crate::board::{Boards, Entrant, EntryError, Pass, Purpose};
 use crate::config::{Config, Route};
 use crate::telemetry::Metrics;
@@ -55,15 +58,15 @@ pub use problem::{Problem, ProblemType};
 
 /// What every client connection shares.
 pub struct Edge {
-    config: Arc<Config>,
+    config: ArcSwap<Config>,
     boards: Arc<Boards>,
     metrics: Arc<Metrics>,
     pool: Arc<Pool>,
     /// Connections that there may be, sessions included.
-    connections: Arc<Semaphore>,
-    sessions: Arc<Semaphore>,
+    connections: Seats,
+    sessions: Seats,
     /// Handshakes and requests that may wait for a board.
-    waiting: Semaphore,
+    waiting: Seats,
     shutdown: CancellationToken,
     tasks: TaskTracker,
 }
@@ -76,12 +79,11 @@ impl Edge {
         metrics: Arc<Metrics>,
         shutdown: CancellationToken,
     ) -> Arc<Self> {
-        let seats = |count: usize| Semaphore::new(count.min(Semaphore::MAX_PERMITS));
         Arc::new(Self {
-            connections: Arc::new(seats(open_files::connections_that_fit(config.limits.connections_max))),
-            sessions: Arc::new(seats(config.limits.sessions_max)),
-            waiting: seats(config.limits.parked_max),
-            config,
+            connections: Seats::new(open_files::connections_that_fit(config.limits.connections_max)),
+            sessions: Seats::new(config.limits.sessions_max),
+            waiting: Seats::new(config.limits.parked_max),
+            config: ArcSwap::new(config),
             boards,
             metrics,
             pool: Pool::new(),
@@ -90,12 +92,22 @@ impl Edge {
         })
     }
 
+    /// Takes another configuration: its routes and limits hold for connections and requests that come from now on.
+    pub fn configure(&self, config: &Arc<Config>) {
+        self.config.store(Arc::clone(config));
+        let limits = &config.limits;
+        self.connections
+            .resize(open_files::connections_that_fit(limits.connections_max));
+        self.sessions.resize(limits.sessions_max);
+        self.waiting.resize(limits.parked_max);
+    }
+
     /// Serves clients until the shutdown, then lets the requests under way end; sessions are not waited for.
     ///
     /// Bound the wait from outside: a request ends when its server has answered.
     pub async fn run(self: &Arc<Self>, listeners: Listeners) {
         let take = |stream, peer, seat| self.take(stream, peer, seat);
-        let connections = Arc::clone(&self.connections);
+        let connections = Arc::clone(self.connections.semaphore());
         let accepting = listeners.accept(connections, &self.metrics, self.shutdown.clone(), take);
         tokio::select! {
             () = accepting => {}
@@ -118,7 +130,8 @@ impl Edge {
         let edge = Arc::clone(self);
         let span = debug_span!("client", %peer);
         let serving = async move {
-            let limits = &edge.config.limits;
+            let config = edge.config.load_full();
+            let limits = &config.limits;
             let client = Client::new(peer, seat, limits);
             let answer = async |request| edge.answer(&client, request).await;
             serve(
@@ -136,8 +149,9 @@ impl Edge {
 
     async fn answer(&self, client: &Client, request: Request<Incoming>) -> Answer {
         let (mut parts, body) = request.into_parts();
+        let target_bytes_max = self.config.load().limits.target_bytes_max;
         let may_be_its_last = request::asks_for_upgrade(&parts.headers);
-        let mut answer = match request::check(&mut parts, self.config.limits.target_bytes_max) {
+        let mut answer = match request::check(&mut parts, target_bytes_max) {
             Ok(Wish::Answer) => {
                 let tally = Tally::of_request(&self.metrics);
                 plain::forward(self, client.peer().ip(), parts, body, tally).await
@@ -184,7 +198,8 @@ impl Edge {
 
     /// Finds the route of a request and the board that it names.
     fn route_of(&self, parts: &Parts) -> Result<(Arc<Route>, BoardId), Refusal> {
-        let Some((route, board)) = self.config.route_of(parts) else {
+        let config = self.config.load();
+        let Some((route, board)) = config.route_of(parts) else {
             let problem = Problem::new(ProblemType::NoRoute, "nothing is served there");
             return Err(Refusal::new(Cause::NoRoute, problem));
         };
@@ -199,7 +214,7 @@ impl Edge {
 
     /// Takes one of the sessions that there may be.
     fn session_seat(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        Arc::clone(&self.sessions).try_acquire_owned().map_err(|_| {
+        Arc::clone(self.sessions.semaphore()).try_acquire_owned().map_err(|_| {
             self.metrics.limit_hits.of(Limit::Sessions).inc();
             Refusal::new(
                 Cause::Limited,

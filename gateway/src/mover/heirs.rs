@@ -95,7 +95,7 @@ impl Mover {
     }
 
     async fn give_to_heir(&self, board: &Arc<Board>) -> bool {
-        let route = board.route().unwrap_or_else(|| Arc::clone(&self.fallback_route));
+        let route = self.route_of(board);
         let is_placed = self.boards.give_to_heir(board, &route).await;
         let result = if is_placed {
             TakeoverResult::Taken

@@ -24,6 +24,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use handover_protocol::admin::{DrainMode, MoveRecord, MoveReport};
 use handover_protocol::{BoardId, ServerName};
 use tokio::sync::oneshot;
@@ -33,7 +34,7 @@ use tracing::{Instrument, info_span};
 
 pub use plan::Outlook;
 
-use crate::board::Boards;
+use crate::board::{Board, Boards};
 use crate::config::Route;
 use crate::telemetry::Metrics;
 use crate::upstream::Servers;
@@ -62,8 +63,8 @@ pub struct Mover {
     boards: Arc<Boards>,
     servers: Arc<Servers>,
     metrics: Arc<Metrics>,
-    /// Of boards that nobody has come to since the start; the configuration's first.
-    fallback_route: Arc<Route>,
+    /// Those of the configuration. The first is that of boards that nobody has come to since the start.
+    routes: ArcSwap<Vec<Arc<Route>>>,
     recent: Mutex<VecDeque<MoveRecord>>,
     tasks: TaskTracker,
 }
@@ -81,10 +82,29 @@ impl Mover {
             boards,
             servers,
             metrics,
-            fallback_route,
+            routes: ArcSwap::from_pointee(vec![fallback_route]),
             recent: Mutex::default(),
             tasks,
         })
+    }
+
+    /// Takes the configuration's routes, in its order; moves that begin from now on go by them.
+    pub fn set_routes(&self, routes: Vec<Arc<Route>>) {
+        self.routes.store(Arc::new(routes));
+    }
+
+    /// Returns the route that a board is moved by: that by which a session came last, as it is configured now.
+    ///
+    /// A route that has left the configuration serves the boards that it has to their end.
+    fn route_of(&self, board: &Board) -> Arc<Route> {
+        let routes = self.routes.load();
+        let came_by = board.route();
+        let current = came_by.as_ref().and_then(|came_by| {
+            let mut same = routes.iter().filter(|route| route.name == came_by.name);
+            same.next().cloned()
+        });
+        let first = || routes.first().cloned().expect("a configuration has a route");
+        current.or(came_by).unwrap_or_else(first)
     }
 
     /// Moves a board and reports how that ended.

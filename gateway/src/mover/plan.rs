@@ -72,7 +72,7 @@ impl Mover {
         if !target.is_ready() {
             return Err(Hindrance::TargetNotReady);
         }
-        let route = board.route().unwrap_or_else(|| Arc::clone(&self.fallback_route));
+        let route = self.route_of(&board);
         let mode = narrow(route.mode, order.mode);
         if mode == DrainMode::Stay {
             return Err(Hindrance::Stay);
@@ -118,7 +118,7 @@ impl Mover {
         let Some(source) = self.servers.get(&owner) else {
             return unknown(Hindrance::UnknownSource);
         };
-        let route = board.route().unwrap_or_else(|| Arc::clone(&self.fallback_route));
+        let route = self.route_of(&board);
         let level = source.level();
         let mode = narrow(route.mode, mode);
         if mode == DrainMode::Stay {

@@ -26,7 +26,7 @@ impl Mover {
                 Term::Moving { .. } => self.undo(&board).await,
                 Term::Activating { .. } => {
                     info!(board = %board.id(), "finishing an activation that the restart interrupted");
-                    let route = board.route().unwrap_or_else(|| Arc::clone(&self.fallback_route));
+                    let route = self.route_of(&board);
                     self.boards.finish_placement(&board, &route).await;
                 }
                 Term::Vacant | Term::Settled { .. } => {}
@@ -143,7 +143,7 @@ impl Mover {
     }
 
     async fn tidy_opaque(&self, board: &Arc<Board>) {
-        let settle = board.route().map_or(self.fallback_route.settle, |route| route.settle);
+        let settle = self.route_of(&board).settle;
         if board
             .empty_since()
             .is_some_and(|since| since.elapsed() > settle + OPAQUE_OPEN)

@@ -39,6 +39,7 @@ impl Station {
                 // Nobody scrapes them; the client of the contract counts its calls.
                 let metrics = MetricsConfig {
                     open_boards_alias: None,
+                    ..MetricsConfig::default()
                 };
                 let metrics = Metrics::new(&metrics).map_err(|error| ShellError::System(error.to_string()))?;
                 Some(ControlClient::new(

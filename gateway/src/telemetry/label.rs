@@ -84,6 +84,16 @@ label! {
 }
 
 label! {
+    /// What came of reading the configuration anew.
+    ReloadResult {
+        /// It holds from then on.
+        Applied = "applied",
+        /// It was wrong, and nothing has changed.
+        Refused = "refused",
+    }
+}
+
+label! {
     /// How a move ended.
     MoveResult {
         /// The target owns the board and serves it.

@@ -2,11 +2,11 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::util::TryInitError;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -24,7 +24,7 @@ pub enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The filter is none.
-    #[error("the log filter {filter:?} is none; write for example `info` or `info,handover_gateway=debug`")]
+    #[error("the log filter {filter:?} is none")]
     Filter {
         /// What was given.
         filter: String,
@@ -35,19 +35,40 @@ pub enum LogError {
     /// The process logs already.
     #[error("logging is set up already")]
     Twice(#[source] TryInitError),
+    /// Nothing is logged any more.
+    #[error("logging has ended")]
+    Ended(#[source] reload::Error),
+}
+
+/// What is logged, to be changed while the process runs.
+#[derive(Clone)]
+pub struct LogFilter {
+    handle: reload::Handle<EnvFilter, Registry>,
+    /// Whether the command line said it; then the configuration does not.
+    is_pinned: bool,
+}
+
+impl LogFilter {
+    /// Takes another filter from the configuration; the command line's stays.
+    ///
+    /// # Errors
+    /// When the filter is malformed.
+    pub fn set_configured(&self, filter: &str) -> Result<(), LogError> {
+        if self.is_pinned {
+            return Ok(());
+        }
+        self.handle.reload(parse(filter)?).map_err(LogError::Ended)
+    }
 }
 
 /// Sets up logging to stderr for the whole process; stdout is for answers.
 ///
-/// `filter` is what the flag or `HANDOVER_LOG` gave, in `EnvFilter`'s syntax.
+/// `pinned` is what the flag or `HANDOVER_LOG` gave, in `EnvFilter`'s syntax; without it `configured` counts.
 ///
 /// # Errors
 /// When the filter is malformed, or logging was set up before.
-pub fn init(filter: &str, format: LogFormat) -> Result<(), LogError> {
-    let filter = EnvFilter::builder().parse(filter).map_err(|source| LogError::Filter {
-        filter: filter.to_owned(),
-        source,
-    })?;
+pub fn init(pinned: Option<&str>, configured: &str, format: LogFormat) -> Result<LogFilter, LogError> {
+    let (filter, handle) = reload::Layer::new(parse(pinned.unwrap_or(configured))?);
     let is_terminal = io::stderr().is_terminal();
     let is_json = match format {
         LogFormat::Auto => !is_terminal,
@@ -63,7 +84,18 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), LogError> {
     } else {
         registry.with(layer.with_ansi(is_terminal)).try_init()
     };
-    set_up.map_err(LogError::Twice)
+    set_up.map_err(LogError::Twice)?;
+    Ok(LogFilter {
+        handle,
+        is_pinned: pinned.is_some(),
+    })
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, LogError> {
+    EnvFilter::builder().parse(filter).map_err(|source| LogError::Filter {
+        filter: filter.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -72,8 +104,8 @@ mod tests {
 
     #[test]
     fn a_filter_that_is_none_is_named_with_the_way_out() {
-        let error = init("gateway=loud", LogFormat::Text).unwrap_err();
+        let error = init(Some("gateway=loud"), "info", LogFormat::Text).err().unwrap();
         assert!(matches!(&error, LogError::Filter { filter, .. } if filter == "gateway=loud"));
-        assert!(error.to_string().contains("info,handover_gateway=debug"));
+        assert_eq!(error.to_string(), "the log filter \"gateway=loud\" is none");
     }
 }

@@ -13,7 +13,7 @@ use super::Label;
 use super::family::{CounterGrid, CounterRow, GaugeRow, HistogramRow, register};
 use super::label::{
     BoardRole, ControlCall, ControlFailure, Crossing, Direction, Fallback, Limit, MoveResult, MoveStep,
-    RegistryOperation, RequestOutcome, Side, TakeoverResult, UpgradeOutcome,
+    RegistryOperation, ReloadResult, RequestOutcome, Side, TakeoverResult, UpgradeOutcome,
 };
 use crate::config::MetricsConfig;
 
@@ -72,6 +72,10 @@ pub struct Metrics {
     pub control_failures: CounterGrid<ControlCall, ControlFailure>,
     /// Drains by state.
     pub drains: GaugeRow<DrainState>,
+    /// How often the configuration was read anew.
+    pub config_reloads: CounterRow<ReloadResult>,
+    /// When the configuration was last read and found right, in seconds since 1970.
+    pub config_last_reload: IntGauge,
 }
 
 /// The gauges of one server; they stay until [`Metrics::forget_server`].
@@ -245,6 +249,19 @@ impl Metrics {
                 "handover_control_failures_total",
                 "Control calls that failed.",
                 ["call", "reason"],
+            ),
+            config_reloads: CounterRow::register(
+                into,
+                "handover_config_reloads_total",
+                "How often the configuration was read anew while the gateway ran.",
+                "result",
+            ),
+            config_last_reload: register(
+                into,
+                IntGauge::new(
+                    "handover_config_last_reload_success_timestamp_seconds",
+                    "When the configuration was last read and found right, in seconds since 1970.",
+                ),
             ),
             drains: GaugeRow::register(into, "handover_drains", "Drains, by state.", "state"),
             registry,

@@ -7,5 +7,5 @@ mod metrics;
 
 pub use family::{CounterGrid, CounterRow, GaugeRow, HistogramRow};
 pub use label::Label;
-pub use log::{LogError, LogFormat, init};
+pub use log::{LogError, LogFilter, LogFormat, init};
 pub use metrics::{Metrics, MetricsError, Parked, ServerMetrics};

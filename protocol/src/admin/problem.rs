@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::config::ConfigFinding;
 use crate::id::DrainId;
 
 /// A refusal of the admin API.
@@ -23,6 +24,9 @@ pub struct Problem {
     /// The drain that stands in the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainId>,
+    /// Everything that is wrong with the configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<ConfigFinding>,
 }
 
 /// What the admin API refuses, and no other.
@@ -71,6 +75,8 @@ pub enum ProblemType {
     BoardNotMovable,
     /// The target is not ready.
     TargetNotReady,
+    /// The configuration is wrong, and the old one holds; see `faults`.
+    ConfigInvalid,
     /// The registry does not answer; nothing was begun.
     RegistryUnavailable,
     /// The gateway is starting: it does not know yet what it did before.
@@ -83,7 +89,7 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// Every type, for documents and tests.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::BadJson,
         Self::InvalidField,
         Self::UnknownReference,
@@ -105,6 +111,7 @@ impl ProblemType {
         Self::UndoWindowOver,
         Self::BoardNotMovable,
         Self::TargetNotReady,
+        Self::ConfigInvalid,
         Self::RegistryUnavailable,
         Self::Starting,
         Self::ShuttingDown,
@@ -127,7 +134,7 @@ impl ProblemType {
             | Self::TargetNotReady => 409,
             Self::BodyTooLarge => 413,
             Self::UnsupportedMediaType => 415,
-            Self::UnknownReference | Self::ImpossibleDrain | Self::IdempotencyMismatch => 422,
+            Self::UnknownReference | Self::ImpossibleDrain | Self::IdempotencyMismatch | Self::ConfigInvalid => 422,
             Self::Internal => 500,
             Self::RegistryUnavailable | Self::Starting | Self::ShuttingDown => 503,
         }
@@ -157,6 +164,7 @@ impl ProblemType {
             Self::UndoWindowOver => "The drain cannot be undone any more",
             Self::BoardNotMovable => "The board cannot be moved now",
             Self::TargetNotReady => "The target is not ready",
+            Self::ConfigInvalid => "The configuration is not valid",
             Self::RegistryUnavailable => "The registry does not answer",
             Self::Starting => "The gateway is starting",
             Self::ShuttingDown => "The gateway is shutting down",
@@ -178,6 +186,7 @@ impl Problem {
             detail: detail.into(),
             field: None,
             drain: None,
+            faults: Vec::new(),
         }
     }
 
@@ -188,6 +197,12 @@ impl Problem {
             field: Some(field.into()),
             ..self
         }
+    }
+
+    /// Says what is wrong with the configuration.
+    #[must_use]
+    pub fn with_faults(self, faults: Vec<ConfigFinding>) -> Self {
+        Self { faults, ..self }
     }
 
     /// Names the drain that stands in the way.

@@ -5,14 +5,14 @@ use utoipa::openapi::{OpenApi, Required};
 
 use super::call::{Call, Document};
 use crate::admin::ProblemType::{
-    self, BadJson, BoardNotMovable, BodyTooLarge, DrainConflict, DrainEnded, DrainExists, ForbiddenHost,
+    self, BadJson, BoardNotMovable, BodyTooLarge, ConfigInvalid, DrainConflict, DrainEnded, DrainExists, ForbiddenHost,
     ForbiddenOrigin, IdempotencyMismatch, ImpossibleDrain, Internal, InvalidField, RegistryUnavailable, ServerAlive,
     ShuttingDown, Starting, TargetNotReady, UndoWindowOver, UnknownBoard, UnknownDrain, UnknownReference,
     UnknownServer, UnsupportedMediaType,
 };
 use crate::admin::{
-    BoardList, BoardView, DeathReport, DrainEvent, DrainList, DrainPreview, DrainRequest, DrainStatus, MoveList,
-    MoveReport, MoveRequest, Problem, ServerList, ServerView,
+    BoardList, BoardView, ConfigReloaded, DeathReport, DrainEvent, DrainList, DrainPreview, DrainRequest, DrainStatus,
+    MoveList, MoveReport, MoveRequest, Problem, ServerList, ServerView,
 };
 use crate::id::{BoardId, DrainId, ServerName};
 
@@ -58,6 +58,16 @@ pub fn admin() -> OpenApi {
         |call| {
             let call = server(call).answer::<DeathReport>(200, "Its boards are being given to others.");
             refused(call, [UnknownServer, ServerAlive, RegistryUnavailable, Internal]).end()
+        },
+    );
+    document.call(
+        Post,
+        "/v1/config/reload",
+        "reloadConfig",
+        "Read the configuration anew, as SIGHUP does.",
+        |call| {
+            let call = call.answer::<ConfigReloaded>(200, "What has changed, and what needs a restart.");
+            refused(call, [ConfigInvalid, ShuttingDown]).end()
         },
     );
     document.finish(

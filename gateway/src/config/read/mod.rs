@@ -14,12 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use toml::de::DeTable;
+use tracing_subscriber::EnvFilter;
 
 use self::server::ReadServers;
 use self::tree::{Item, Section};
 use super::finding::{Findings, Severity};
 use super::overrides::overlay;
-use super::{Config, MetricsConfig, RegistryConfig, Releases, Shutdown};
+use super::{Config, LogConfig, MetricsConfig, RegistryConfig, Releases, Shutdown};
 
 /// Reads a file's text; none where something is wrong, and `findings` says what.
 ///
@@ -46,6 +47,7 @@ pub(super) fn read(text: &str, variables: &str, folder: &Path, findings: &Findin
     let health = health::read_health(root.section("health"));
     let shutdown = read_shutdown(root.section("shutdown"));
     let metrics = read_metrics(root.section("metrics"));
+    let log = read_log(root.section("log"));
     root.close();
 
     if let Some(releases) = &releases {
@@ -64,6 +66,7 @@ pub(super) fn read(text: &str, variables: &str, folder: &Path, findings: &Findin
         health,
         shutdown,
         metrics,
+        log,
     })
 }
 
@@ -159,6 +162,22 @@ fn read_metrics(mut section: Section<'_>) -> MetricsConfig {
     });
     section.close();
     metrics
+}
+
+fn read_log(mut section: Section<'_>) -> LogConfig {
+    let mut log = LogConfig::default();
+    section.default("filter", format!("{:?}", log.filter));
+    section.read("filter", &mut log.filter, |item| {
+        let text = item.text()?;
+        if let Err(error) = EnvFilter::builder().parse(text) {
+            let fix = "write a level, or targets with levels: \"info\", \"info,handover_gateway::mover=debug\"";
+            item.spot.fault(format!("is no log filter: {error}"), fix);
+            return None;
+        }
+        Some(text.into())
+    });
+    section.close();
+    log
 }
 
 fn check_current_release(releases: &Releases, servers: &ReadServers<'_>, spot: &tree::Spot<'_>) {

@@ -1,0 +1,271 @@
+//! Reads the configuration anew while the gateway runs: what can be changed under open sessions is changed, what cannot
+//! is named and left, and a configuration with a fault changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use handover_protocol::admin::{ConfigFinding, ConfigReloaded};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::admin::{ReloadDesk, ReloadOutcome};
+use crate::config::{Config, Finding, Kind, Overrides, Reading, Settings};
+use crate::drain::{Drains, Fleet};
+use crate::edge::Edge;
+use crate::mover::Mover;
+use crate::telemetry::label::ReloadResult;
+use crate::telemetry::{LogFilter, Metrics};
+
+/// What a reload changes.
+pub struct Reloader {
+    /// The file.
+    pub file: PathBuf,
+    /// What holds now.
+    pub config: Arc<ArcSwap<Config>>,
+    /// The keys that hold now, with their values.
+    pub keys: Keys,
+    /// Limits, and the routes of newcomers.
+    pub edge: Arc<Edge>,
+    /// The routes that boards are moved by.
+    pub mover: Arc<Mover>,
+    /// Where new boards go.
+    pub drains: Arc<Drains>,
+    /// Which servers there are.
+    pub fleet: Arc<dyn Fleet>,
+    /// What is logged.
+    pub log: LogFilter,
+    /// Where reloads are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Keys with their effective values, as they would stand in a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Keys(BTreeMap<String, String>);
+
+impl Reloader {
+    /// Carries orders out, one after the other, until the shutdown.
+    pub async fn run(
+        mut self,
+        mut orders: mpsc::Receiver<oneshot::Sender<ReloadOutcome>>,
+        shutdown: CancellationToken,
+    ) {
+        self.note_success();
+        loop {
+            // Cancel-safe: an order stays in the channel until it is taken.
+            let order = tokio::select! {
+                () = shutdown.cancelled() => return,
+                order = orders.recv() => order,
+            };
+            let Some(answer) = order else { return };
+            let outcome = self.reload().await;
+            // Whoever has ordered it may have gone; it is done all the same.
+            let _ = answer.send(outcome);
+        }
+    }
+
+    async fn reload(&mut self) -> ReloadOutcome {
+        let file = self.file.clone();
+        let reading = tokio::task::spawn_blocking(move || Reading::load(&file, &Overrides::of_process())).await;
+        let reading = match reading {
+            Ok(reading) => reading,
+            Err(error) => {
+                self.metrics.config_reloads.of(ReloadResult::Refused).inc();
+                error!(%error, "the configuration could not be read anew; the old one holds");
+                return Err(Vec::new());
+            }
+        };
+        let (config, warnings) = match reading.outcome {
+            Ok(read) => read,
+            Err(faults) => {
+                self.metrics.config_reloads.of(ReloadResult::Refused).inc();
+                error!(file = %self.file.display(), "the new configuration is wrong, and the old one holds:\n{faults}");
+                return Err(faults.faults.iter().map(told).collect());
+            }
+        };
+        for warning in &warnings {
+            warn!(file = %self.file.display(), "{warning}");
+        }
+        let mut reloaded = self.apply(config, Keys::of(&reading.settings));
+        reloaded.warnings = warnings.iter().map(told).collect();
+        self.metrics.config_reloads.of(ReloadResult::Applied).inc();
+        self.note_success();
+        info!(reloaded = ?reloaded.reloaded, needs_restart = ?reloaded.needs_restart, "the configuration was read anew");
+        if !reloaded.needs_restart.is_empty() {
+            warn!(keys = ?reloaded.needs_restart, "these changes hold only after a restart");
+        }
+        Ok(reloaded)
+    }
+
+    /// Puts what can be changed in the place of what holds.
+    fn apply(&mut self, config: Config, keys: Keys) -> ConfigReloaded {
+        let old = self.config.load_full();
+        let mut outcome = ConfigReloaded::default();
+        let is_served = |server: &crate::config::ServerConfig| server.release == config.releases.current;
+        let knows_release = self
+            .fleet
+            .servers()
+            .iter()
+            .any(|server| server.release == config.releases.current);
+        // New boards must not be sent to servers that only a restart brings.
+        let holds_back_release = !knows_release && config.servers.iter().any(is_served);
+        for key in self.keys.differences(&keys) {
+            if is_live(&key) && !(key == "releases.current" && holds_back_release) {
+                self.keys.take_over(&key, &keys);
+                outcome.reloaded.push(key);
+            } else {
+                outcome.needs_restart.push(key);
+            }
+        }
+        let mut config = Config {
+            // What only a restart changes stays as it is, also for whoever asks later.
+            listen: old.listen.clone(),
+            registry: old.registry.clone(),
+            servers: old.servers.clone(),
+            metrics: old.metrics.clone(),
+            ..config
+        };
+        if holds_back_release {
+            config.releases = old.releases.clone();
+        }
+        config.limits.control_call_timeout = old.limits.control_call_timeout;
+        config.limits.boards_interval = old.limits.boards_interval;
+        let config = Arc::new(config);
+        self.config.store(Arc::clone(&config));
+        self.mover.set_routes(config.routes.clone());
+        self.edge.configure(&config);
+        self.drains.configure_release(&config.releases.current);
+        if let Err(error) = self.log.set_configured(&config.log.filter) {
+            error!(%error, "the log filter could not be changed");
+        }
+        outcome
+    }
+
+    fn note_success(&self) {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let seconds = since.map_or(0, |since| since.as_secs());
+        self.metrics
+            .config_last_reload
+            .set(i64::try_from(seconds).unwrap_or(i64::MAX));
+    }
+}
+
+impl Keys {
+    /// Takes every key that has a value.
+    pub fn of(settings: &Settings) -> Self {
+        let is_header = |kind: &Option<Kind>| matches!(kind, Some(Kind::Table | Kind::Tables { .. }));
+        let pairs = settings.list().iter().filter_map(|setting| {
+            let (section, _) = setting.parent();
+            let is_inline = settings
+                .of(section)
+                .is_some_and(|around| around.kind == Some(Kind::Inline));
+            if is_inline || is_header(&setting.kind) || setting.key.ends_with(']') {
+                return None;
+            }
+            let given = setting
+                .given
+                .as_ref()
+                .map(|given| given.text.clone().unwrap_or_default());
+            Some((setting.key.clone(), given.or_else(|| setting.default.clone())?))
+        });
+        Self(pairs.collect())
+    }
+
+    /// Returns the keys that have another value there, or none on one side.
+    fn differences(&self, other: &Self) -> Vec<String> {
+        let keys: BTreeSet<&String> = self.0.keys().chain(other.0.keys()).collect();
+        keys.into_iter()
+            .filter(|key| self.0.get(*key) != other.0.get(*key))
+            .cloned()
+            .collect()
+    }
+
+    fn take_over(&mut self, key: &str, other: &Self) {
+        match other.0.get(key) {
+            Some(value) => self.0.insert(key.to_owned(), value.clone()),
+            None => self.0.remove(key),
+        };
+    }
+}
+
+/// Orders a reload at each SIGHUP, until the shutdown.
+///
+/// # Errors
+/// When the signal cannot be caught.
+pub fn reload_on_hangup(desk: ReloadDesk, shutdown: CancellationToken) -> std::io::Result<impl Future<Output = ()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        loop {
+            // Cancel-safe: a signal that came meanwhile is received at the next look.
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = hangup.recv() => {}
+            }
+            info!("SIGHUP: the configuration is read anew");
+            // What came of it is in the log.
+            let _ = desk.reload().await;
+        }
+    })
+}
+
+/// Reads whether a key can be changed under open sessions.
+fn is_live(key: &str) -> bool {
+    let needs_restart = ["limits.control_call_timeout", "limits.boards_interval"];
+    let sections = ["routes[", "releases.", "limits.", "shutdown.", "log."];
+    !needs_restart.contains(&key) && sections.iter().any(|section| key.starts_with(section))
+}
+
+fn told(finding: &Finding) -> ConfigFinding {
+    ConfigFinding {
+        key: finding.key.clone(),
+        name: finding.name.clone(),
+        environment: finding.environment.clone(),
+        line: finding.place.as_ref().and_then(|place| u64::try_from(place.line).ok()),
+        problem: finding.problem.clone(),
+        fix: finding.fix.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn keys(text: &str) -> Keys {
+        Keys::of(&Reading::parse(text, Path::new("handover.toml"), &Overrides::default()).settings)
+    }
+
+    #[test]
+    fn only_what_has_changed_is_named() {
+        let base = "[releases]\ncurrent = \"r1\"\n[[routes]]\nname = \"a\"\nboard = { path = \"/{board}\" }\n";
+        let check = |text: &str, expected: &[&str]| assert_eq!(keys(base).differences(&keys(text)), expected, "{text}");
+        check(base, &[]);
+        check(&format!("# a comment\n{base}[shutdown]\ngrace = \"15s\"\n"), &[]);
+        check(&base.replace("r1", "r2"), &["releases.current"]);
+        check(&base.replace("/{board}", "/x/{board}"), &["routes[0].board"]);
+        check(
+            &format!("{base}close_deadline = \"2s\"\n"),
+            &["routes[0].close_deadline", "routes[0].grace"],
+        );
+        check(&format!("{base}quiet_pattern = 'x'\n"), &["routes[0].quiet_pattern"]);
+        check(&format!("{base}[limits]\nparked_max = 7\n"), &["limits.parked_max"]);
+    }
+
+    #[test]
+    fn what_is_bound_at_the_start_needs_a_restart() {
+        let check = |key: &str, expected: bool| assert_eq!(is_live(key), expected, "{key}");
+        check("routes[0].close_code", true);
+        check("releases.current", true);
+        check("limits.sessions_max", true);
+        check("limits.boards_interval", false);
+        check("servers[0].url", false);
+        check("listen.admin", false);
+        check("registry.file", false);
+        check("metrics.open_boards_alias", false);
+    }
+}
