@@ -133,7 +133,7 @@ pub(super) fn headline(status: &DrainStatus) -> String {
     let mut line = match status.state {
         DrainState::Undoing | DrainState::Undone => {
             format!(
-                "{}, {} boards are back, {} are not",
+                "{}, {} of {} boards are back",
                 state(status),
                 status.undone,
                 counts.moved

@@ -86,15 +86,16 @@ impl Progress {
         match &self.bar {
             Some(bar) => {
                 let counts = &status.boards;
-                bar.set_length(counts.total);
-                bar.set_position(match status.state {
-                    DrainState::Undoing | DrainState::Undone => status.undone,
+                let (done, whole) = match status.state {
+                    DrainState::Undoing | DrainState::Undone => (status.undone, counts.moved),
                     DrainState::Running
                     | DrainState::Paused
                     | DrainState::Done
                     | DrainState::Failed
-                    | DrainState::Aborted => counts.moved + counts.closed,
-                });
+                    | DrainState::Aborted => (counts.moved + counts.closed, counts.total),
+                };
+                bar.set_length(whole);
+                bar.set_position(done);
                 bar.set_message(line);
             }
             None => {

@@ -245,11 +245,11 @@ fn verdict(status: &DrainStatus, goal: Goal, allowance: Allowance) -> Option<Out
         }
         (DrainState::Failed, Goal::Emptied) if status.deadline_passed => Some(Outcome::TimedOut),
         (DrainState::Aborted, Goal::Aborted) => Some(Outcome::Done),
-        (DrainState::Undone, Goal::Undone) if status.boards.moved == 0 => Some(Outcome::Done),
+        (DrainState::Undone, Goal::Undone) => Some(Outcome::Done),
         (DrainState::Done, Goal::Aborted | Goal::Undone)
         | (DrainState::Failed, Goal::Emptied | Goal::Aborted | Goal::Undone)
         | (DrainState::Aborted, Goal::Emptied | Goal::Undone)
-        | (DrainState::Undone, Goal::Emptied | Goal::Aborted | Goal::Undone) => Some(Outcome::Failed),
+        | (DrainState::Undone, Goal::Emptied | Goal::Aborted) => Some(Outcome::Failed),
     }
 }
 

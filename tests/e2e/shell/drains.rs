@@ -196,6 +196,75 @@ async fn a_drain_is_paused_and_goes_on_while_somebody_watches() {
 }
 
 #[tokio::test]
+async fn a_plan_is_told_and_nothing_begins() {
+    let stage = stage(Route::whiteboard(), Duration::ZERO).await;
+    let _users = stage.users(3).await;
+    let request = ["--from-release", "r1", "--to-release", "r2"];
+    let plan = [&["drain", "plan"][..], &request[..]].concat();
+    let text = stage.shell.run(&plan).await;
+    assert_eq!(text.code, 0, "{text:?}");
+    assert!(
+        text.stdout.contains("3 boards with 3 sessions: 3 transparently"),
+        "{text:?}"
+    );
+    let boards: Vec<Value> = stage
+        .shell
+        .run(&[&plan[..], &["--output", "jsonl"]].concat())
+        .await
+        .json_lines();
+    assert_eq!(boards.len(), 3);
+    assert_eq!(boards[0]["to"], "board-2", "{boards:?}");
+    let dry = [&["drain", "start"][..], &request[..], &["--dry-run", "--output", "env"]].concat();
+    let env = stage.shell.run(&dry).await.env().await;
+    assert_eq!(env["HANDOVER_PLAN_ACCEPTABLE"], "true");
+    assert_eq!(env["HANDOVER_PLAN_TOTALS_BOARDS"], "3");
+    let list: DrainList = stage.shell.run(&["drain", "list", "--output", "json"]).await.json();
+    assert_eq!(list.drains.len(), 0);
+    let cordon = stage.shell.run(&["servers", "cordon", "board-2"]).await;
+    assert_eq!(cordon.code, 0, "{cordon:?}");
+    let hindered = stage.shell.run(&plan).await;
+    assert_eq!(hindered.code, 5, "{hindered:?}");
+    assert!(hindered.stdout.contains("problem: "), "{hindered:?}");
+}
+
+#[tokio::test]
+async fn a_drain_is_undone_and_its_boards_are_back() {
+    let stage = stage(Route::whiteboard(), Duration::ZERO).await;
+    let mut users = stage.users(3).await;
+    let start = [
+        "drain",
+        "start",
+        "--from-release",
+        "r1",
+        "--to-release",
+        "r2",
+        "--id",
+        "d",
+    ];
+    let start = stage.shell.run(&[&start[..], &["--undo-window", "10m"]].concat()).await;
+    assert_eq!(start.code, 0, "{start:?}");
+    let undo = stage.shell.run(&["drain", "undo", "d", "--output", "env"]).await;
+    assert_eq!(undo.code, 0, "{undo:?}");
+    let env = undo.env().await;
+    assert_eq!(
+        (&*env["HANDOVER_DRAIN_STATE"], &*env["HANDOVER_DRAIN_UNDONE"]),
+        ("undone", "3")
+    );
+    let watch = stage.shell.run(&["drain", "watch", "d"]).await;
+    assert_eq!(watch.code, 0, "{watch:?}");
+    for user in &mut users {
+        let seq = user.draw().await;
+        user.saved(seq).await;
+    }
+    let back: Value = stage
+        .shell
+        .run(&["boards", "--server", "board-1", "--output", "json"])
+        .await
+        .json();
+    assert_eq!(back["boards"].as_array().map(Vec::len), Some(3), "{back}");
+}
+
+#[tokio::test]
 async fn a_deadline_ends_the_watch_by_what_was_to_happen_then() {
     for (action, code, state) in [("stop", 4, "failed"), ("pause", 7, "paused")] {
         let stage = stage(Route::whiteboard().with("mode", "\"stay\""), Duration::ZERO).await;
