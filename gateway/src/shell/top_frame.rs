@@ -119,7 +119,7 @@ fn bar(part: u64, whole: u64) -> String {
 }
 
 fn cut(text: &str, columns: usize) -> String {
-    text.chars().take(columns).collect()
+    text.trim_end().chars().take(columns).collect()
 }
 
 /// Wide enough to see a tenth of it move.

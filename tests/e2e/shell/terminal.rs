@@ -46,7 +46,7 @@ async fn top_is_drawn_until_q_and_gives_the_terminal_back() {
         let shown = terminal.shown();
         let picture = shown.rsplit("\u{1b}[H").next().unwrap_or_default().to_owned();
         let row = picture.lines().find(|line| line.contains("board-1")).map(str::to_owned);
-        row.is_some_and(|row| row.split_whitespace().any(|word| word == count))
+        row.is_some_and(|row| row.replace("\u{1b}[K", "").split_whitespace().nth(5) == Some(count))
     };
     eventually("both sessions are shown", SOON, || async { sessions("2") }).await;
     drop(users);
