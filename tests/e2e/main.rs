@@ -11,6 +11,7 @@ mod gateway;
 mod harness;
 mod house;
 mod lost;
+mod monitoring;
 mod opaque;
 mod refusals;
 mod servers;
