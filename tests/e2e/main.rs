@@ -10,6 +10,7 @@ mod faults;
 mod gateway;
 mod harness;
 mod house;
+mod install;
 mod lost;
 mod monitoring;
 mod opaque;
