@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use handover_protocol::admin::{Problem, ProblemType};
 use tokio_util::sync::CancellationToken;
 
 use super::Admin;
@@ -53,9 +54,10 @@ pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`, with `?verbose` for people.
+/// `GET /readyz`, with `?verbose` for people; `?exclude=` leaves a check out, and may be given more than once.
 pub(super) async fn ready(State(admin): State<Admin>, uri: Uri) -> Result<Response, Refusal> {
-    let is_verbose = query::only(&uri, "verbose")?.is_some();
+    let asked = query::each(&uri, &["verbose", "exclude"])?;
+    let is_verbose = asked.iter().any(|(key, _)| key == "verbose");
     let servers = admin.fleet.servers();
     let readiness = &admin.readiness;
     let checks = [
@@ -75,11 +77,25 @@ pub(super) async fn ready(State(admin): State<Admin>, uri: Uri) -> Result<Respon
             "the gateway is going down",
         ),
     ];
-    let is_ready = checks.iter().all(|(_, is_fine, _)| *is_fine);
+    let excluded: Vec<&str> = asked
+        .iter()
+        .filter(|(key, _)| key == "exclude")
+        .map(|(_, name)| name.as_str())
+        .collect();
+    let names = checks.map(|(name, _, _)| name);
+    if let Some(unknown) = excluded.iter().find(|name| !names.contains(name)) {
+        let detail = format!("there is no check {unknown:?}; the checks are {}", names.join(", "));
+        return Err(Problem::new(ProblemType::InvalidField, detail).at("exclude").into());
+    }
+    let is_ready = checks
+        .iter()
+        .all(|(name, is_fine, _)| *is_fine || excluded.contains(name));
     let mut text = String::new();
     if is_verbose {
         for (name, is_fine, fault) in checks {
-            text += &if is_fine {
+            text += &if excluded.contains(&name) {
+                format!("[+]{name} excluded\n")
+            } else if is_fine {
                 format!("[+]{name} ok\n")
             } else {
                 format!("[-]{name} failed: {fault}\n")

@@ -22,6 +22,18 @@ pub(super) fn only(uri: &Uri, key: &str) -> Result<Option<String>, Problem> {
     Ok(value)
 }
 
+/// Returns every pair of a query, where a path knows several keys and each may be given more than once.
+pub(super) fn each(uri: &Uri, keys: &[&str]) -> Result<Vec<(String, String)>, Problem> {
+    let fault = |detail: String, field: &str| Err(Problem::new(ProblemType::InvalidField, detail).at(field));
+    let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
+        return fault("the query cannot be read".to_owned(), "query");
+    };
+    match pairs.iter().find(|(name, _)| !keys.contains(&name.as_str())) {
+        Some((name, _)) => fault(format!("the query parameters here are {}", keys.join(", ")), name),
+        None => Ok(pairs),
+    }
+}
+
 /// Refuses any query, where a path knows no key.
 pub(super) fn none(uri: &Uri) -> Result<(), Problem> {
     match uri.query() {

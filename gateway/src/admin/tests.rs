@@ -405,6 +405,13 @@ async fn probes_tell_readiness_and_never_flap() {
     gateway.fleet.lock().has_met_ready = false;
     gateway.readiness.set_serving();
     assert_eq!(gateway.get("/readyz").await.status, 503, "no server was ready yet");
+    let excluded = gateway.get("/readyz?verbose&exclude=servers").await;
+    assert_eq!(excluded.status, 200);
+    assert!(excluded.body.contains("[+]servers excluded\n"), "{}", excluded.body);
+    let traffic_alone = gateway.get("/readyz?exclude=traffic").await;
+    assert_eq!(traffic_alone.status, 503, "the other checks count as before");
+    let unknown = gateway.get("/readyz?exclude=redis").await;
+    unknown.refusal(ProblemType::InvalidField, Some("exclude"));
     gateway.fleet.lock().has_met_ready = true;
     gateway.fleet.set_unready(&["a", "b", "c", "d"]);
     assert_eq!(gateway.get("/readyz").await.status, 200, "a server was ready once");
