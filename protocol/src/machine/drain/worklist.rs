@@ -54,6 +54,8 @@ pub(super) struct Worklist {
     ready: BTreeSet<(u64, BoardId)>,
     /// Those that wait for a time: after a failure, or put off.
     backing_off: BTreeSet<(Duration, BoardId)>,
+    /// Kept beside the states: a record is written at each move, and must not walk every board for it.
+    under_way: BTreeSet<BoardId>,
     counts: Counts,
 }
 
@@ -327,12 +329,7 @@ impl Worklist {
 
     /// Returns the boards whose moves are under way.
     pub(super) fn under_way(&self) -> Vec<BoardId> {
-        let under_way = |entry: &Entry| matches!(entry.state, State::UnderWay { .. });
-        self.boards
-            .iter()
-            .filter(|(_, entry)| under_way(entry))
-            .map(|(board, _)| board.clone())
-            .collect()
+        self.under_way.iter().cloned().collect()
     }
 
     /// Reads whether no board is under way, ready or backing off: those that are left were given up.
@@ -448,6 +445,7 @@ impl Worklist {
                 self.counts.left -= 1;
             }
             State::UnderWay { .. } => {
+                self.under_way.remove(board);
                 self.counts.under_way -= 1;
                 self.counts.left -= 1;
             }
@@ -470,6 +468,7 @@ impl Worklist {
                 self.counts.left += 1;
             }
             State::UnderWay { .. } => {
+                self.under_way.insert(board.clone());
                 self.counts.under_way += 1;
                 self.counts.left += 1;
             }
