@@ -28,7 +28,12 @@ pub(super) async fn run(mover: &Arc<Mover>, order: MoveOrder) -> MoveReport {
     let planned = match plan.unwrap_or(Err(Hindrance::Aborted)) {
         Ok(planned) => planned,
         Err(hindrance) => {
-            info!(?hindrance, "the board cannot be moved");
+            // A drain offers such a board again for as long as it waits, and tells of it itself.
+            if order.from.is_some() && hindrance.is_waited_for() {
+                debug!(?hindrance, "the board cannot be moved yet");
+            } else {
+                info!(?hindrance, "the board cannot be moved");
+            }
             let board = mover.boards.get(&order.board);
             let placement = board.map_or(Placement::UNKNOWN, |board| board.placement());
             let owner = placement.owner().map(|owner| &owner.server);

@@ -53,6 +53,21 @@ impl Hindrance {
         }
     }
 
+    /// Reads whether a drain offers such a board again without counting that as a try.
+    pub(super) fn is_waited_for(self) -> bool {
+        match self {
+            Self::NotAtSource | Self::Stay | Self::BounceLimit { .. } => true,
+            Self::RegistryUnknown
+            | Self::UnknownTarget
+            | Self::NotOpen
+            | Self::UnknownSource
+            | Self::AlreadyThere
+            | Self::TargetNotReady
+            | Self::CountsDrift
+            | Self::Aborted => false,
+        }
+    }
+
     /// Returns after how long a retry is sound, where that is known.
     pub(super) fn retry_after(self) -> Option<Duration> {
         match self {
