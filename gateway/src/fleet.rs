@@ -84,6 +84,12 @@ impl Fleet for GatewayFleet {
         self.boards.open(server)
     }
 
+    fn load(&self, server: &ServerName) -> u64 {
+        let attached = self.servers.get(server).map(|server| server.metrics().sessions.get());
+        let sessions = u64::try_from(attached.unwrap_or_default()).unwrap_or_default();
+        self.boards.owned_by(server) as u64 + sessions
+    }
+
     fn view<'a>(&'a self, board: &'a BoardId) -> FleetFuture<'a, Result<Option<BoardView>, RegistryError>> {
         Box::pin(self.boards.view(board))
     }

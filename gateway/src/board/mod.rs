@@ -243,6 +243,15 @@ impl Board {
         view_of(&self.id, &inner.placement, inner.sessions.len() as u64)
     }
 
+    /// Tells of the board where that server owns it, or anybody where none is named.
+    pub fn view_under(&self, server: Option<&ServerName>) -> Option<BoardView> {
+        let inner = self.lock();
+        let owner = owner_of(&inner.placement)?;
+        server
+            .is_none_or(|server| server == owner)
+            .then(|| view_of(&self.id, &inner.placement, inner.sessions.len() as u64))
+    }
+
     /// Returns the route that a session came by last, or a plain request where none has.
     pub fn route(&self) -> Option<Arc<Route>> {
         self.lock().route.clone()

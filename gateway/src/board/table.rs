@@ -175,8 +175,7 @@ impl Boards {
         let mut boards: Vec<BoardView> = self
             .table
             .iter()
-            .map(|entry| entry.value().view())
-            .filter(|view| view.server.is_some() && (server.is_none() || view.server.as_ref() == server))
+            .filter_map(|entry| entry.value().view_under(server))
             .collect();
         boards.sort_by(|a, b| a.board.cmp(&b.board));
         boards

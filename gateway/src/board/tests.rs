@@ -144,6 +144,9 @@ proptest! {
                 for number in 0..3 {
                     let held = house.boards.held().get(&server(number)).copied().unwrap_or_default();
                     assert_eq!(held, house.walk(number), "{change:?}");
+                    let listed = house.boards.open(Some(&server(number)));
+                    assert_eq!(listed.len(), house.walk(number).owned, "{change:?}");
+                    assert!(listed.iter().all(|view| view.server == Some(server(number))));
                 }
             }
         });

@@ -358,12 +358,8 @@ impl Driver {
 
     fn targets(&mut self) -> Event {
         self.ready = self.ready_targets();
-        let load_of = |server: &ServerName| {
-            let boards = self.desk.fleet.open(Some(server));
-            boards.iter().map(|board| 1 + board.sessions).sum()
-        };
         let targets = self.ready.iter().map(|server| TargetLoad {
-            load: load_of(server),
+            load: self.desk.fleet.load(server),
             server: server.clone(),
         });
         Event::TargetsChanged {

@@ -22,6 +22,9 @@ pub trait Fleet: Send + Sync + 'static {
     /// Lists open boards by id, all or one owner's, as this gateway knows them at this moment.
     fn open(&self, server: Option<&ServerName>) -> Vec<BoardView>;
 
+    /// Returns a server's boards and their sessions, added up; it walks nothing.
+    fn load(&self, server: &ServerName) -> u64;
+
     /// Reads one board, from memory or else from the registry.
     fn view<'a>(&'a self, board: &'a BoardId) -> FleetFuture<'a, Result<Option<BoardView>, RegistryError>>;
 

@@ -206,6 +206,10 @@ impl Fleet for Handle {
             .collect()
     }
 
+    fn load(&self, server: &ServerName) -> u64 {
+        self.open(Some(server)).iter().map(|board| 1 + board.sessions).sum()
+    }
+
     fn view<'a>(&'a self, board: &'a BoardId) -> FleetFuture<'a, Result<Option<BoardView>, RegistryError>> {
         let state = self.0.lock();
         let found = state

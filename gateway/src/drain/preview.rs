@@ -88,12 +88,7 @@ impl Drains {
     fn loads(&self, targets: &[ServerName]) -> Vec<TargetLoad> {
         let ready = targets.iter().filter(|target| self.fleet.is_ready(target));
         let load = |server: &ServerName| TargetLoad {
-            load: self
-                .fleet
-                .open(Some(server))
-                .iter()
-                .map(|board| 1 + board.sessions)
-                .sum(),
+            load: self.fleet.load(server),
             server: server.clone(),
         };
         ready.map(load).collect()
