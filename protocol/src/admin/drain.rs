@@ -302,7 +302,7 @@ pub enum DrainState {
     Aborted,
     /// The boards that it moved are being moved back.
     Undoing,
-    /// The boards that it moved are back, but for those in `boards.moved`.
+    /// The boards that it moved are back: `undone` of `boards.moved`.
     Undone,
 }
 
