@@ -114,9 +114,9 @@ fn read_series(series: &Value) -> Series {
     let labels = serde_json::from_value(series["metric"].clone()).expect("labels are strings");
     let read =
         |sample: &Value| -> Option<(f64, f64)> { Some((sample[0].as_f64()?, sample[1].as_str()?.parse().ok()?)) };
-    let samples = match &series["values"] {
-        Value::Array(samples) => samples.iter().filter_map(read).collect(),
-        _ => read(&series["value"]).into_iter().collect(),
+    let samples = match series["values"].as_array() {
+        Some(samples) => samples.iter().filter_map(read).collect(),
+        None => read(&series["value"]).into_iter().collect(),
     };
     Series { labels, samples }
 }
