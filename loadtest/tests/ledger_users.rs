@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use handover_loadtest::user::{Clock, Crowd, Plan, Record, Resend, SocketEnd};
+use handover_loadtest::user::{Clock, Crowd, Plan, Reader, Record, Resend, SocketEnd};
 use handover_loadtest::wire::{ClientMessage, Saved, ServerMessage, Welcome};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
@@ -96,6 +96,7 @@ async fn one_user(listener: &TcpListener, resend: Resend) -> Record {
         resend,
         pad_bytes: 0,
         prefix: "u".to_owned(),
+        reader: Reader::Prompt,
     };
     let crowd = Crowd::gather(vec![plan], Clock::start(), Duration::from_secs(10))
         .await

@@ -79,6 +79,8 @@ impl Options {
             idle_boards: self.idle_boards.unwrap_or(self.boards.div_ceil(10)),
             rate: self.rate,
             pad_bytes: 0,
+            silent: 0,
+            stuck: 0,
             resend: match self.mode {
                 Mode::Transparent => Resend::Never,
                 Mode::Reconnect | Mode::Auto => Resend::Unacknowledged,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use handover_protocol::id::{BoardId, IdError};
 
 use crate::report::LoadReport;
-use crate::user::{Plan, Resend};
+use crate::user::{Plan, Reader, Resend};
 
 /// How many users draw on how many boards, and how much.
 #[derive(Debug, Clone)]
@@ -22,6 +22,10 @@ pub struct Load {
     pub pad_bytes: usize,
     /// What users do with unacknowledged changes when they come back.
     pub resend: Resend,
+    /// Users of them that say nothing: the last ones.
+    pub silent: u64,
+    /// Users of them that say nothing and read nothing either: the last of those.
+    pub stuck: u64,
     /// Stands before the names of boards and users, so that runs on one database do not meet.
     pub prefix: String,
 }
@@ -32,11 +36,17 @@ impl Load {
     /// # Errors
     /// When the prefix makes no board id.
     pub(super) fn crowd(&self, authority: &str) -> Result<Vec<Plan>, IdError> {
-        let interval = Duration::from_secs_f64(self.sessions as f64 / self.rate.max(RATE_MIN));
+        let drawing = self.sessions.saturating_sub(self.silent.max(self.stuck));
+        let interval = Duration::from_secs_f64(drawing as f64 / self.rate.max(RATE_MIN));
         (0..self.sessions)
             .map(|number| {
                 let board = format!("{}board-{}", self.prefix, number % self.boards.max(1) + 1);
-                self.plan(authority, &board, number + 1, interval)
+                let interval = if number < drawing { interval } else { NEVER };
+                let mut plan = self.plan(authority, &board, number + 1, interval)?;
+                if number >= self.sessions.saturating_sub(self.stuck) {
+                    plan.reader = Reader::Stuck;
+                }
+                Ok(plan)
             })
             .collect()
     }
@@ -78,10 +88,13 @@ impl Load {
             resend: self.resend,
             pad_bytes: self.pad_bytes,
             prefix: self.user_prefix(),
+            reader: Reader::Prompt,
         })
     }
 }
 
 /// A rate of nothing would never be due; once in a day is nothing.
 const RATE_MIN: f64 = 1.0 / 86_400.0;
+/// Longer than any run, by so much that nobody's phase falls into it.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 const VISITOR_INTERVAL: Duration = Duration::from_millis(50);

@@ -5,10 +5,12 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
+
+use super::plan::Reader;
 
 /// An open connection and the text messages that wait to be written to it.
 pub(super) struct Connection {
@@ -35,12 +37,18 @@ pub enum ConnectError {
 
 impl Connection {
     /// Connects to `authority` and asks for `path` there.
-    pub(super) async fn open(authority: &str, path: &str) -> Result<Self, ConnectError> {
+    ///
+    /// `reader` decides how much the kernel takes for a user who does not read.
+    pub(super) async fn open(authority: &str, path: &str, reader: Reader) -> Result<Self, ConnectError> {
         let tcp_fault = |source| ConnectError::Tcp {
             authority: authority.to_owned(),
             source,
         };
-        let tcp = TcpStream::connect(authority).await.map_err(tcp_fault)?;
+        let tcp = match reader {
+            Reader::Prompt => TcpStream::connect(authority).await,
+            Reader::Stuck => connect_small(authority).await,
+        }
+        .map_err(tcp_fault)?;
         tcp.set_nodelay(true).map_err(tcp_fault)?;
         let url = format!("ws://{authority}{path}");
         // Boxed: the handshake's state would else lie in every user's task for as long as it runs.
@@ -96,6 +104,26 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 }
+
+/// Connects with a receive buffer that is full soon; its size has to be set before.
+async fn connect_small(authority: &str) -> std::io::Result<TcpStream> {
+    let mut last = std::io::Error::other("the name has no address");
+    for address in lookup_host(authority).await? {
+        let socket = match address {
+            std::net::SocketAddr::V4(_) => TcpSocket::new_v4(),
+            std::net::SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        socket.set_recv_buffer_size(STUCK_RECV_BYTES)?;
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// A few messages.
+const STUCK_RECV_BYTES: u32 = 4 * 1024;
 
 /// tungstenite's own buffers are 128 KiB for each direction; a user needs a few messages.
 fn lean() -> WebSocketConfig {

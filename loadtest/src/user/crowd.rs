@@ -18,6 +18,7 @@ use super::virtual_user::VirtualUser;
 pub struct Crowd {
     users: JoinSet<Record>,
     stage: watch::Sender<Stage>,
+    gusts: watch::Sender<u64>,
     progress: Arc<Progress>,
     clock: Clock,
 }
@@ -40,6 +41,7 @@ impl Crowd {
     pub async fn gather(plans: Vec<Plan>, clock: Clock, limit: Duration) -> Result<Self, GatherError> {
         let progress = Arc::new(Progress::default());
         let (stage, _) = watch::channel(Stage::Gather);
+        let (gusts, _) = watch::channel(0);
         let mut users = JoinSet::new();
         let wanted = plans.len() as u64;
         let deadline = Instant::now() + limit;
@@ -47,7 +49,7 @@ impl Crowd {
             while users.len() as u64 >= progress.served.load(Relaxed) + CONNECTING_MAX && Instant::now() < deadline {
                 sleep(POLL).await;
             }
-            let user = VirtualUser::new(plan, clock, stage.subscribe(), Arc::clone(&progress));
+            let user = VirtualUser::new(plan, clock, stage.subscribe(), gusts.subscribe(), Arc::clone(&progress));
             users.spawn(user.run());
         }
         while progress.served.load(Relaxed) < wanted {
@@ -64,6 +66,7 @@ impl Crowd {
         Ok(Self {
             users,
             stage,
+            gusts,
             progress,
             clock,
         })
@@ -73,6 +76,11 @@ impl Crowd {
     pub fn draw(&self) {
         let since = self.clock.now();
         self.stage.send_replace(Stage::Draw { since });
+    }
+
+    /// Cuts every connection at once; the users come back by themselves.
+    pub fn cut(&self) {
+        self.gusts.send_modify(|gusts| *gusts += 1);
     }
 
     /// Stops the drawing and waits until everything is answered and nothing more comes.

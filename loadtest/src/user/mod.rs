@@ -13,7 +13,7 @@ mod virtual_user;
 pub use clock::{Clock, Micros};
 pub use connection::ConnectError;
 pub use crowd::{Crowd, GatherError};
-pub use plan::{Plan, Resend, Stage, is_intact};
+pub use plan::{Plan, Reader, Resend, Stage, is_intact};
 pub use progress::Progress;
 pub use record::{Change, Record, SocketEnd, SocketRecord};
 pub use stroke::Stroke;

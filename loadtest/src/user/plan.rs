@@ -27,6 +27,17 @@ pub struct Plan {
     pub pad_bytes: usize,
     /// Stands before the number in the names of this run's users.
     pub prefix: String,
+    /// Whether it reads what comes.
+    pub reader: Reader,
+}
+
+/// Whether a user reads what comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// As it comes.
+    Prompt,
+    /// Not at all while the others draw, with a small buffer in the kernel; it draws nothing itself.
+    Stuck,
 }
 
 /// What a user does with unacknowledged changes when it comes back.

@@ -69,6 +69,8 @@ pub enum SocketEnd {
     Commanded,
     /// It broke without a word.
     Broken,
+    /// The user's own network failed, as by the order of a storm.
+    Dropped,
     /// The user left of its own will.
     Left,
 }

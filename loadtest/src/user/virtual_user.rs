@@ -22,7 +22,7 @@ use crate::ledger::{SocketTestimony, UserName};
 use super::clock::{Clock, Micros};
 use super::connection::Connection;
 use super::heard::Heard;
-use super::plan::{Plan, Resend, Stage, is_intact};
+use super::plan::{Plan, Reader, Resend, Stage, is_intact};
 use super::progress::Progress;
 use super::record::{Change, Record, SocketEnd, SocketRecord};
 
@@ -31,6 +31,8 @@ pub(super) struct VirtualUser {
     plan: Plan,
     clock: Clock,
     stage: watch::Receiver<Stage>,
+    /// Each change is a gust of a storm: everybody's network fails.
+    gusts: watch::Receiver<u64>,
     progress: Arc<Progress>,
     record: Record,
     /// Numbers that are due and were not yet given to the present socket.
@@ -50,13 +52,20 @@ enum Departure {
 }
 
 impl VirtualUser {
-    pub(super) fn new(plan: Plan, clock: Clock, stage: watch::Receiver<Stage>, progress: Arc<Progress>) -> Self {
+    pub(super) fn new(
+        plan: Plan,
+        clock: Clock,
+        stage: watch::Receiver<Stage>,
+        gusts: watch::Receiver<u64>,
+        progress: Arc<Progress>,
+    ) -> Self {
         Self {
             record: Record::new(plan.board.clone(), plan.user()),
             rng: SmallRng::seed_from_u64(plan.number),
             plan,
             clock,
             stage,
+            gusts,
             progress,
             waiting: VecDeque::new(),
             unanswered: VecDeque::new(),
@@ -87,7 +96,10 @@ impl VirtualUser {
                 return None;
             }
             let begun = self.clock.now();
-            let attempt = timeout(CONNECT_TIMEOUT, Connection::open(&self.plan.authority, &path));
+            let attempt = timeout(
+                CONNECT_TIMEOUT,
+                Connection::open(&self.plan.authority, &path, self.plan.reader),
+            );
             match attempt.await {
                 Ok(Ok(connection)) => {
                     self.record.sockets.push(SocketRecord {
@@ -113,8 +125,10 @@ impl VirtualUser {
         let mut is_welcomed = false;
         loop {
             let wake = self.wake_time(is_welcomed, welcome_deadline);
+            let reads = !is_welcomed || !self.is_stuck();
+            // Cancel-safe: a connection gives whole messages, and the watches keep what they have not told.
             tokio::select! {
-                message = connection.next() => match self.take(message) {
+                message = connection.next(), if reads => match self.take(message) {
                     Heed::Go(end) => {
                         self.end_socket(&mut connection, end).await;
                         return Departure::Again;
@@ -131,6 +145,10 @@ impl VirtualUser {
                         return Departure::Again;
                     }
                 }
+                gust = self.gusts.changed(), if is_welcomed => if gust.is_ok() {
+                    self.end_socket(&mut connection, SocketEnd::Dropped).await;
+                    return Departure::Again;
+                },
                 changed = self.stage.changed() => {
                     if changed.is_err() || *self.stage.borrow() == Stage::Leave {
                         self.record.is_served = is_welcomed;
@@ -156,12 +174,23 @@ impl VirtualUser {
         }
     }
 
+    /// Reads whether the user lets everything lie.
+    fn is_stuck(&self) -> bool {
+        match self.plan.reader {
+            Reader::Prompt => false,
+            Reader::Stuck => matches!(*self.stage.borrow(), Stage::Draw { .. }),
+        }
+    }
+
     /// Puts every change that is due by now among those that wait.
     fn plan_until(&mut self, now: Micros) {
         let Stage::Draw { since } = *self.stage.borrow() else {
             self.next_due = None;
             return;
         };
+        if self.plan.reader == Reader::Stuck {
+            return;
+        }
         let interval = self.plan.interval.as_micros() as f64;
         // A phase of its own for each user, and uneven steps, so that no two stay in time with each other or the moves.
         let mut due = match self.next_due {
@@ -178,6 +207,8 @@ impl VirtualUser {
 
     /// On a new socket what was not acknowledged comes first, where the user sends again at all.
     fn requeue(&mut self) {
+        // A gust that blew while the user was on its way back has nothing to cut.
+        self.gusts.borrow_and_update();
         match self.plan.resend {
             Resend::Never => {}
             Resend::Unacknowledged => {
@@ -312,7 +343,7 @@ impl VirtualUser {
             SocketEnd::Closed(_) => {
                 let _ = timeout(FLUSH_TIMEOUT, connection.flush()).await;
             }
-            SocketEnd::Broken => {}
+            SocketEnd::Broken | SocketEnd::Dropped => {}
             SocketEnd::Commanded | SocketEnd::Left => {
                 let goodbye = async {
                     connection.close().await;

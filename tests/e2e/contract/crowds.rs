@@ -80,6 +80,8 @@ async fn check(case: &Case) {
         idle_boards: 1,
         rate: 5.0 * case.users.min(20) as f64,
         pad_bytes: 0,
+        silent: 0,
+        stuck: 0,
         resend,
         prefix: String::new(),
     };
