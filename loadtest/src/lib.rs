@@ -6,6 +6,7 @@ pub mod ledger;
 pub mod lying_relay;
 pub mod report;
 pub mod scenario;
+pub mod screen;
 pub mod store;
 pub mod user;
 pub mod wire;

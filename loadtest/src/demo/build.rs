@@ -9,9 +9,31 @@ use serde::Deserialize;
 
 /// Where the programs are.
 #[derive(Debug, Clone)]
-pub(super) struct Programs {
+pub struct Programs {
     pub(super) gateway: PathBuf,
     pub(super) board_server: PathBuf,
+}
+
+impl Programs {
+    /// Finds the programs in the directory of this one.
+    ///
+    /// # Errors
+    /// Names the one that is not there.
+    pub fn beside_this() -> Result<Self, BuildError> {
+        let here = env::current_exe().map_err(BuildError::Cargo)?;
+        let find = |name| {
+            let program = here.with_file_name(name);
+            if program.is_file() {
+                Ok(program)
+            } else {
+                Err(BuildError::NotBeside(name))
+            }
+        };
+        Ok(Self {
+            gateway: find(GATEWAY)?,
+            board_server: find(BOARD_SERVER)?,
+        })
+    }
 }
 
 /// Why there are no programs.
@@ -26,6 +48,9 @@ pub enum BuildError {
     /// cargo built something else.
     #[error("cargo built no program {0}")]
     Missing(&'static str),
+    /// A program that is expected beside this one is not there.
+    #[error("there is no program {0} beside this one: cargo build --workspace --bins, or name a gateway by --traffic")]
+    NotBeside(&'static str),
 }
 
 /// What cargo tells about each thing it built.

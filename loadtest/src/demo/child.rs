@@ -21,6 +21,8 @@ pub(super) struct Child {
     name: String,
     process: tokio::process::Child,
     log: PathBuf,
+    program: PathBuf,
+    args: Vec<String>,
 }
 
 /// Why a process is not as it should be.
@@ -83,7 +85,48 @@ impl Child {
             name: name.to_owned(),
             process,
             log,
+            program: program.to_owned(),
+            args: args.to_vec(),
         })
+    }
+
+    /// Reads whether the process has this name.
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.name == name
+    }
+
+    /// Returns the id of the process, while it runs.
+    pub(super) fn pid(&self) -> Option<i32> {
+        self.process.id().map(u32::cast_signed)
+    }
+
+    /// Sets what a later start says in the place of an argument.
+    pub(super) fn say_next_time(&mut self, option: &str, value: String) {
+        if let Some(place) = self.args.iter().position(|arg| arg == option)
+            && let Some(arg) = self.args.get_mut(place + 1)
+        {
+            *arg = value;
+        }
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
+        let pid = self.pid().and_then(Pid::from_raw);
+        Ok(kill_process(
+            pid.ok_or_else(|| io::Error::other("the process has ended"))?,
+            signal,
+        )?)
+    }
+
+    /// Kills what is left of the process and starts it again. To be called from the main thread.
+    pub(super) async fn restart(&mut self, directory: &Path) -> Result<(), ChildError> {
+        let _ = self.process.kill().await;
+        let next = Self::start(&self.name, &self.program, &self.args, directory)?;
+        *self = next;
+        Ok(())
     }
 
     /// Tries until `check` answers, as long as the process runs.

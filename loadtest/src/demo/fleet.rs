@@ -13,7 +13,7 @@ use super::child::{Child, ChildError, first_json};
 use super::options::{Options, SOURCE_RELEASE, TARGET_RELEASE};
 
 /// Everything that runs besides the users.
-pub(super) struct Fleet {
+pub struct Fleet {
     gateway: Child,
     servers: Vec<Child>,
     stand: Stand,
@@ -40,7 +40,10 @@ struct Server {
 
 impl Fleet {
     /// Starts everything in `directory` and waits until the gateway is ready.
-    pub(super) async fn start(options: &Options, programs: &Programs, directory: &Path) -> Result<Self, FleetError> {
+    ///
+    /// # Errors
+    /// When one of them does not come up. To be called from the main thread, to which the processes are bound.
+    pub async fn start(options: &Options, programs: &Programs, directory: &Path) -> Result<Self, FleetError> {
         let database = match &options.database {
             Some(url) => url.clone(),
             None => format!("sqlite:{}", directory.join("boards.db").display()),
@@ -53,7 +56,11 @@ impl Fleet {
         }
         let mut servers = Vec::new();
         for ((name, release), child) in SERVERS.into_iter().zip(&mut children) {
-            servers.push(await_server(name, release, child).await?);
+            let server = await_server(name, release, child).await?;
+            // Whoever starts it again finds it where the gateway's configuration says.
+            child.say_next_time("--listen", server.traffic.clone());
+            child.say_next_time("--control-listen", server.control.clone());
+            servers.push(server);
         }
         let (traffic, admin) = (free_address()?, free_address()?);
         let config = config(traffic, admin, &servers);
@@ -76,8 +83,42 @@ impl Fleet {
     }
 
     /// Returns where everything stands.
-    pub(super) fn stand(&self) -> &Stand {
+    pub fn stand(&self) -> &Stand {
         &self.stand
+    }
+
+    /// Returns the names and ids of the processes that run, the gateway first.
+    pub fn pids(&self) -> Vec<(String, i32)> {
+        let names = std::iter::once("gateway").chain(SERVERS.map(|(name, _)| name));
+        let pid = |name: &str| self.child(name)?.pid();
+        names.filter_map(|name| Some((name.to_owned(), pid(name)?))).collect()
+    }
+
+    /// Sends a signal to the process of that name: `gateway` or a server's.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn signal(&self, name: &str, signal: rustix::process::Signal) -> std::io::Result<()> {
+        let unknown = || std::io::Error::other(format!("no process is named {name}"));
+        self.child(name).ok_or_else(unknown)?.signal(signal)
+    }
+
+    /// Starts a process again, where it listened before. To be called from the main thread.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn restart(&mut self, name: &str, directory: &Path) -> Result<(), FleetError> {
+        let mut all = std::iter::once(&mut self.gateway).chain(&mut self.servers);
+        match all.find(|child| child.is(name)) {
+            Some(child) => Ok(child.restart(directory).await?),
+            None => Err(std::io::Error::other(format!("no process is named {name}")).into()),
+        }
+    }
+
+    fn child(&self, name: &str) -> Option<&Child> {
+        std::iter::once(&self.gateway)
+            .chain(&self.servers)
+            .find(|child| child.is(name))
     }
 
     /// Waits until a process has ended by itself, which none should.
@@ -92,7 +133,7 @@ impl Fleet {
     }
 
     /// Ends the gateway and then the servers.
-    pub(super) async fn stop(self) {
+    pub async fn stop(self) {
         self.gateway.stop().await;
         let stops = self.servers.into_iter().map(Child::stop);
         futures_util::future::join_all(stops).await;

@@ -24,13 +24,12 @@ use tokio::time::sleep;
 use crate::report::Report;
 use crate::scenario::{Run, RunError, Stand};
 
-use build::{Programs, build};
-use fleet::Fleet;
+use build::build;
 use status::{Phase, Status};
 
-pub use build::BuildError;
+pub use build::{BuildError, Programs};
 pub use child::{ChildError, become_bound_program, raise_open_files};
-pub use fleet::FleetError;
+pub use fleet::{Fleet, FleetError};
 pub use options::{Mode, Options};
 
 /// Why the demo ended without a verdict.

@@ -96,7 +96,8 @@ fn silence(record: &Record, times: &MoveTimes) -> Option<Micros> {
 fn crossing<'a>(record: &'a Record, times: &MoveTimes) -> Option<(&'a SocketRecord, &'a SocketRecord)> {
     let window = times.hold.saturating_sub(BEFORE_HOLD)..=times.switched + AFTER_SWITCH;
     let place = record.sockets.iter().position(|socket| {
-        socket.end != Some(SocketEnd::Left) && socket.told.is_some_and(|told| window.contains(&told))
+        !matches!(socket.end, Some(SocketEnd::Left | SocketEnd::Dropped))
+            && socket.told.is_some_and(|told| window.contains(&told))
     })?;
     let (old, later) = record.sockets[place..].split_first()?;
     Some((old, later.iter().find(|socket| socket.welcomed.is_some())?))

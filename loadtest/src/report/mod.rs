@@ -1,7 +1,12 @@
 //! The report of a run: the ledger's verdict, what clients felt, and what became of the boards; as JSON and in words.
 
 mod blackout;
+mod distribution;
+mod html;
+mod plot;
 mod quantiles;
+mod recovery;
+mod tables;
 mod text;
 
 use serde::Serialize;
@@ -9,7 +14,11 @@ use serde::Serialize;
 use crate::ledger::{Finding, Totals, Verdict};
 
 pub use blackout::{Blackouts, MoveTimes, measure_blackouts};
+pub use distribution::Distribution;
+pub use html::in_html;
 pub use quantiles::{Quantiles, SAMPLES_ENOUGH};
+pub use recovery::CrashReport;
+pub use tables::{CallReport, ProcessReport, RoundReport, TracePoint};
 pub use text::in_words;
 
 /// Everything a run has to say. Later versions add keys and change none.
@@ -51,6 +60,31 @@ pub struct Report {
     /// The drain; absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<ReleaseReport>,
+    /// What was struck, and how sessions came back; absent where nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crash: Option<CrashReport>,
+    /// Each time that everybody came at once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rounds: Vec<RoundReport>,
+    /// How long each admin GET took meanwhile, from when it was due.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub admin_calls: Vec<CallReport>,
+    /// What the processes held.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<ProcessReport>,
+    /// Open boards per server over the run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trace: Vec<TracePoint>,
+    /// When the drain began and ended, in milliseconds of the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release_at_ms: Option<(f64, f64)>,
+    /// When something was struck, in milliseconds of the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strike_at_ms: Option<f64>,
+    /// How the latencies lie.
+    pub latency_distribution: Distribution,
+    /// How the blackouts lie.
+    pub blackout_distribution: Distribution,
     /// A smaller and busier crowd, run beside it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dense: Option<Box<Report>>,
@@ -94,6 +128,8 @@ pub struct ReleaseReport {
     pub boards_total: u64,
     /// Boards that another server owns now.
     pub boards_moved: u64,
+    /// Boards moved for each second of the drain.
+    pub boards_per_second: f64,
     /// Tries that ended where they began.
     pub boards_failed: u64,
     /// Why, the most frequent first.
@@ -148,6 +184,15 @@ impl Report {
                 .collect(),
             load,
             release: None,
+            crash: None,
+            rounds: Vec::new(),
+            admin_calls: Vec::new(),
+            processes: Vec::new(),
+            trace: Vec::new(),
+            release_at_ms: None,
+            strike_at_ms: None,
+            latency_distribution: Distribution::default(),
+            blackout_distribution: Distribution::default(),
             dense: None,
         }
     }

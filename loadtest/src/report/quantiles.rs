@@ -12,8 +12,12 @@ pub struct Quantiles {
     pub n: u64,
     /// Half of them are not above.
     pub p50: Option<f64>,
+    /// 9 of 10 are not above.
+    pub p90: Option<f64>,
     /// 99 of 100 are not above.
     pub p99: Option<f64>,
+    /// 999 of 1000 are not above.
+    pub p999: Option<f64>,
     /// None is above.
     pub max: Option<f64>,
 }
@@ -35,7 +39,9 @@ impl Quantiles {
         Self {
             n: histogram.len(),
             p50: ms(histogram.value_at_quantile(0.5)),
+            p90: ms(histogram.value_at_quantile(0.9)),
             p99: ms(histogram.value_at_quantile(0.99)),
+            p999: ms(histogram.value_at_quantile(0.999)),
             max: ms(histogram.max()),
         }
     }
@@ -62,7 +68,9 @@ impl Quantiles {
         Self {
             n: n as u64,
             p50: quantile(0.5),
+            p90: quantile(0.9),
             p99: quantile(0.99),
+            p999: quantile(0.999),
             max: quantile(1.0),
         }
     }
@@ -125,6 +133,8 @@ mod tests {
             Quantiles {
                 n: 100,
                 p50: Some(5.0),
+                p90: Some(25.0),
+                p999: Some(25.0),
                 p99: Some(25.0),
                 max: Some(25.0)
             }

@@ -54,6 +54,7 @@ fn write_report(out: &mut String, report: &Report) -> fmt::Result {
         }
     }
     write_quantiles(out, "acknowledged in", "changes", &report.latency_ms)?;
+    write_sights(out, report)?;
     writeln!(out)?;
     let verdict = if report.ok {
         "Nothing was lost."
@@ -68,15 +69,53 @@ fn write_report(out: &mut String, report: &Report) -> fmt::Result {
     Ok(())
 }
 
+/// Writes what was struck, stormed and looked at.
+fn write_sights(out: &mut String, report: &Report) -> fmt::Result {
+    if let Some(crash) = &report.crash {
+        writeln!(
+            out,
+            "\n  {} ({}): {} sessions were hit, {} came back",
+            crash.process, crash.how, crash.sessions_hit, crash.sessions_back
+        )?;
+        write_quantiles(out, "cut after", "sessions", &crash.told_ms)?;
+        write_quantiles(out, "served after", "sessions", &crash.served_ms)?;
+        write_quantiles(out, "acked after", "sessions", &crash.acked_ms)?;
+        write_quantiles(out, "waited longest", "sessions", &crash.waited_ms)?;
+    }
+    for (place, round) in report.rounds.iter().enumerate() {
+        write_quantiles(out, &format!("back, round {}", place + 1), "sessions", &round.back_ms)?;
+    }
+    if !report.admin_calls.is_empty() {
+        writeln!(out)?;
+    }
+    for call in &report.admin_calls {
+        write_quantiles(out, &call.path, "GETs", &call.ms)?;
+        if call.failed > 0 {
+            writeln!(out, "    {} of them failed", call.failed)?;
+        }
+    }
+    for process in &report.processes {
+        let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
+        let (before, most) = (mib(process.rss_bytes_before), mib(process.rss_bytes_max));
+        writeln!(
+            out,
+            "  {:<16} {before:.1} MiB before, {most:.1} MiB at most",
+            process.name
+        )?;
+    }
+    Ok(())
+}
+
 fn write_release(out: &mut String, report: &Report, release: &ReleaseReport) -> fmt::Result {
     writeln!(
         out,
-        "release ({}) {} in {:.1} s: {} of {} boards moved, {} tries failed, {} users reconnected, {} fell back, {} unconfirmed",
+        "release ({}) {} in {:.1} s: {} of {} boards moved ({:.0} a second), {} tries failed, {} users reconnected, {} fell back, {} unconfirmed",
         release.mode,
         release.state,
         report.release_seconds.unwrap_or_default(),
         release.boards_moved,
         release.boards_total,
+        release.boards_per_second,
         release.boards_failed,
         report.load.sessions_reconnected,
         release.fallen_back_sessions,

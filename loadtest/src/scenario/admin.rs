@@ -108,6 +108,18 @@ impl AdminClient {
         response.text().await.map_err(|source| AdminError::Call { url, source })
     }
 
+    /// Reads the body of a GET to its end, whatever it is.
+    ///
+    /// # Errors
+    /// When the gateway does not answer or refuses.
+    pub async fn read(&self, path: &str) -> Result<Vec<u8>, AdminError> {
+        let url = format!("{}{path}", self.base);
+        let response = answered(&url, self.http.get(&url).timeout(TIMEOUT).send().await).await?;
+        let body = response.bytes().await;
+        body.map(|body| body.to_vec())
+            .map_err(|source| AdminError::Call { url, source })
+    }
+
     /// Reads whether the gateway says that it is ready.
     pub async fn is_ready(&self) -> bool {
         let call = self.http.get(format!("{}/readyz", self.base)).timeout(TIMEOUT).send();

@@ -3,9 +3,13 @@
 mod admin;
 mod database;
 mod load;
+mod own_stand;
 mod run;
+mod watch;
 
 pub use admin::{AdminClient, AdminError};
 pub use database::{Written, read_database};
 pub use load::Load;
+pub use own_stand::{OwnStand, OwnStandError};
 pub use run::{Run, RunError, Stand};
+pub use watch::{Sights, Watch};

@@ -5,6 +5,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use handover_protocol::admin::{DrainRequest, DrainState, DrainStatus, ServerSet};
@@ -12,13 +13,16 @@ use handover_protocol::id::{BoardId, DrainId, IdError, ServerName};
 use tokio::time::{Instant, sleep};
 
 use crate::ledger::{Evidence, Testimony, judge};
-use crate::report::{Quantiles, ReleaseReport, Report, ServerBoards, measure_blackouts};
+use crate::report::{
+    CrashReport, Distribution, Quantiles, ReleaseReport, Report, RoundReport, ServerBoards, measure_blackouts,
+};
 use crate::store::StoreError;
-use crate::user::{Clock, Crowd, GatherError, Progress, Record};
+use crate::user::{Clock, Crowd, GatherError, Micros, Progress, Record};
 
 use super::admin::{AdminClient, AdminError, times_of};
 use super::database::{Written, read_database};
 use super::load::Load;
+use super::watch::{Sights, Watch};
 
 /// Where everything stands.
 #[derive(Debug, Clone)]
@@ -39,6 +43,16 @@ pub struct Run {
     crowd: Crowd,
     visitors: Vec<Record>,
     release: Option<Released>,
+    watch: Option<Watch>,
+    strike: Option<Strike>,
+    gusts: Vec<Micros>,
+}
+
+/// What was struck down, and when.
+struct Strike {
+    process: String,
+    how: &'static str,
+    at: Micros,
 }
 
 /// What is kept of the release.
@@ -46,6 +60,7 @@ struct Released {
     request: DrainRequest,
     status: DrainStatus,
     seconds: f64,
+    began: Micros,
     boards_before: BTreeMap<ServerName, u64>,
     metrics_before: String,
 }
@@ -90,7 +105,54 @@ impl Run {
             crowd,
             visitors,
             release: None,
+            watch: None,
+            strike: None,
+            gusts: Vec::new(),
         })
+    }
+
+    /// Looks at boards and processes from now on.
+    pub fn watch(&mut self, pids: &[(String, i32)]) {
+        self.watch = Some(Watch::start(self.stand.admin.as_ref(), self.clock, pids));
+    }
+
+    /// Notes that a process is struck down now: the report tells how its sessions came back.
+    pub fn note_strike(&mut self, process: &str, how: &'static str) {
+        self.strike = Some(Strike {
+            process: process.to_owned(),
+            how,
+            at: self.clock.now(),
+        });
+    }
+
+    /// Cuts every connection at once, and waits until everybody is back; returns whether that was so within `limit`.
+    pub async fn gust(&mut self, limit: Duration) -> bool {
+        let progress = self.progress();
+        let users = self.crowd.len() as u64;
+        let wanted = progress.reconnects.load(Relaxed) + users;
+        let deadline = Instant::now() + limit;
+        self.gusts.push(self.clock.now());
+        self.crowd.cut();
+        while Instant::now() < deadline {
+            if progress.reconnects.load(Relaxed) >= wanted && progress.served.load(Relaxed) >= users {
+                return true;
+            }
+            sleep(GUST_POLL).await;
+        }
+        false
+    }
+
+    /// Waits until every user is served; returns whether that was so within `limit`.
+    pub async fn all_served(&self, limit: Duration) -> bool {
+        let progress = self.progress();
+        let deadline = Instant::now() + limit;
+        while progress.served.load(Relaxed) < self.crowd.len() as u64 {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            sleep(GUST_POLL).await;
+        }
+        true
     }
 
     /// Returns the counters of the crowd.
@@ -117,7 +179,13 @@ impl Run {
         let boards_before = count_boards(&admin).await?;
         let metrics_before = admin.metrics().await?;
         let begun = Instant::now();
+        let began = self.clock.now();
         admin.start_drain(&request).await?;
+        if let Some(watch) = &mut self.watch {
+            let paths = GETS.iter().map(|path| (*path).to_owned());
+            let paths: Vec<_> = paths.chain([format!("/v1/drains/{id}")]).collect();
+            watch.ask(&admin, self.clock, &paths);
+        }
         let status = loop {
             let status = admin.drain(&id).await?;
             watch(&status);
@@ -135,10 +203,19 @@ impl Run {
             request,
             status,
             seconds: begun.elapsed().as_secs_f64(),
+            began,
             boards_before,
             metrics_before,
         });
+        self.look_away().await;
         Ok(())
+    }
+
+    /// Ends the watch of the admin GETs with the drain that they were asked during.
+    async fn look_away(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.stop_asking().await;
+        }
     }
 
     /// Stops the drawing, waits for what is under way, looks at the idle boards again, reads the database, and judges.
@@ -147,6 +224,10 @@ impl Run {
     /// When the database or the admin API cannot be read.
     pub async fn finish(mut self) -> Result<Report, RunError> {
         self.crowd.settle(SETTLE_LIMIT).await;
+        let sights = match self.watch.take() {
+            Some(watch) => watch.finish().await,
+            None => Sights::default(),
+        };
         let moves = match &self.stand.admin {
             Some(admin) if self.release.is_some() => admin.moves().await?,
             Some(_) | None => Vec::new(),
@@ -168,13 +249,38 @@ impl Run {
 
         let came_back = records.iter().filter(|record| record.sockets.len() > 1).count() as u64;
         let refusals = records.iter().map(|record| record.refusals).sum();
-        let scenario = if release.is_some() { "release" } else { "steady" };
+        let scenario = match (&release, &self.strike) {
+            (Some(_), _) => "release",
+            (None, Some(_)) => "crash",
+            (None, None) if !self.gusts.is_empty() => "storm",
+            (None, None) if self.load.stuck > 0 => "slow",
+            (None, None) if self.load.silent > 0 => "idle",
+            (None, None) => "steady",
+        };
         let mut report = Report::new(scenario, &verdict, self.load.report(came_back, refusals));
         let times: Vec<_> = moves.iter().filter_map(|moved| times_of(moved, &self.clock)).collect();
         let blackouts = measure_blackouts(&records, &times);
+        report.blackout_distribution = Distribution::of(blackouts.felt.iter().copied());
         report.blackout_ms = Quantiles::of(blackouts.felt);
         report.silence_ms = (!blackouts.silence.is_empty()).then(|| Quantiles::of(blackouts.silence));
         report.latency_ms = Quantiles::of(latencies(&records));
+        report.latency_distribution = Distribution::of(latencies(&records));
+        report.trace = sights.trace;
+        report.admin_calls = sights.calls;
+        report.processes = sights.processes;
+        if let Some(strike) = &self.strike {
+            let crash = CrashReport::measure(&strike.process, strike.how, &records, strike.at);
+            report.ok &= crash.sessions_back == crash.sessions_hit;
+            report.strike_at_ms = Some(strike.at as f64 / 1e3);
+            report.crash = Some(crash);
+        }
+        report.rounds = self.gusts.iter().map(|&at| round(&records, at)).collect();
+        report.ok &= report.rounds.iter().all(|round| round.all_back_ms.is_some());
+        let span = |released: &Released| {
+            let began = released.began as f64 / 1e3;
+            (began, began + released.seconds * 1e3)
+        };
+        report.release_at_ms = self.release.as_ref().map(span);
         report.hold_ms = hold_ms;
         report.release_seconds = release_seconds;
         report.ok &= records.len() as u64 == self.load.sessions;
@@ -233,6 +339,7 @@ impl Run {
             state: format!("{:?}", status.state).to_lowercase(),
             boards_total: status.boards.total,
             boards_moved: status.boards.moved,
+            boards_per_second: status.boards.moved as f64 / released.seconds.max(1e-3),
             boards_failed: status.boards.failed,
             failures: failures
                 .map(|failure| (failure.reason.clone(), failure.count))
@@ -270,13 +377,18 @@ async fn visit(stand: &Stand, load: &Load, clock: Clock, visit: Visit) -> Result
         Visit::Draw => 0,
         Visit::Look => 1,
     };
-    let crowd = Crowd::gather(load.visitors(&stand.authority, round)?, clock, GATHER_LIMIT).await?;
-    if visit == Visit::Draw && !crowd.is_empty() {
-        crowd.draw();
-        sleep(VISIT).await;
-        crowd.settle(SETTLE_LIMIT).await;
+    let mut visitors = load.visitors(&stand.authority, round)?;
+    let mut records = Vec::with_capacity(visitors.len());
+    while !visitors.is_empty() {
+        let some = visitors.split_off(visitors.len().saturating_sub(VISITORS_AT_ONCE));
+        let crowd = Crowd::gather(some, clock, GATHER_LIMIT).await?;
+        if visit == Visit::Draw {
+            crowd.draw();
+            sleep(VISIT).await;
+            crowd.settle(SETTLE_LIMIT).await;
+        }
+        records.extend(crowd.leave().await);
     }
-    let mut records = crowd.leave().await;
     for record in &mut records {
         record.stayed = visit == Visit::Look;
     }
@@ -289,6 +401,23 @@ fn evidence(testimonies: Vec<Testimony>, written: Written, left_on_sources: Vec<
         stored: written.stored,
         repeats: written.repeats,
         left_on_sources,
+    }
+}
+
+/// Measures how long each user needed to be welcomed after everybody was cut.
+fn round(records: &[Record], at: Micros) -> RoundReport {
+    let back = records.iter().map(|record| {
+        let sockets = record.sockets.iter().filter(|socket| socket.begun >= at);
+        sockets
+            .filter_map(|socket| socket.welcomed)
+            .min()
+            .map(|welcomed| welcomed - at)
+    });
+    let all: Option<Vec<Micros>> = back.clone().collect();
+    RoundReport {
+        at_ms: at as f64 / 1e3,
+        all_back_ms: all.and_then(|all| all.into_iter().max()).map(|last| last as f64 / 1e3),
+        back_ms: Quantiles::of(back.flatten()),
     }
 }
 
@@ -315,6 +444,19 @@ fn fresh_drain_id() -> Result<DrainId, IdError> {
 const GATHER_LIMIT: Duration = Duration::from_secs(180);
 const SETTLE_LIMIT: Duration = Duration::from_secs(15);
 const VISIT: Duration = Duration::from_millis(200);
+/// Each visitor is two or three open sockets on this machine.
+const VISITORS_AT_ONCE: usize = 1_000;
+const GUST_POLL: Duration = Duration::from_millis(5);
+/// What is asked of the admin API while boards move.
+const GETS: [&str; 7] = [
+    "/v1/drains",
+    "/v1/servers",
+    "/v1/boards",
+    "/v1/moves",
+    "/metrics",
+    "/livez",
+    "/readyz",
+];
 const DRAIN_POLL: Duration = Duration::from_millis(100);
 /// The gateway's histogram of how long sessions were held.
 const HOLD_METRIC: &str = "handover_hold_seconds";
