@@ -8,5 +8,6 @@ pub mod report;
 pub mod scenario;
 pub mod screen;
 pub mod store;
+pub mod target;
 pub mod user;
 pub mod wire;

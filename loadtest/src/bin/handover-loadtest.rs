@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -11,7 +12,8 @@ use handover_loadtest::demo::{Mode, become_bound_program, raise_open_files};
 use handover_loadtest::report::{Report, in_html, in_words};
 use handover_loadtest::scenario::{AdminClient, Load, OwnStand, OwnStandError, Run, RunError, Stand};
 use handover_loadtest::screen::Ticker;
-use handover_loadtest::user::Resend;
+use handover_loadtest::target::{Script, ScriptError, TargetError, TargetLoad};
+use handover_loadtest::user::{Progress, Resend};
 use handover_protocol::admin::{DrainRequest, Pace, ServerSet};
 use handover_protocol::id::{IdError, ReleaseName, ServerName};
 use rustix::process::{Pid, Signal, kill_process};
@@ -24,7 +26,15 @@ use rustix::process::{Pid, Signal, kill_process};
 #[command(version, after_help = EXIT_CODES)]
 struct Options {
     #[command(subcommand)]
-    scenario: Scenario,
+    run: Kind,
+}
+
+#[derive(Debug, Subcommand)]
+enum Kind {
+    #[command(flatten)]
+    Gateway(Scenario),
+    /// Users talk to any WebSocket server, as a small TOML file says; there is no database to compare with.
+    Target(TargetOptions),
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,6 +98,46 @@ enum Scenario {
         #[arg(long, default_value_t = 0.1, value_parser = parse_share)]
         share: f64,
     },
+}
+
+#[derive(Debug, Args)]
+struct TargetOptions {
+    /// The server, such as ws://127.0.0.1:9000.
+    #[arg(long)]
+    target: String,
+    /// What a user does; docs/examples/loadtest.toml explains each key.
+    #[arg(long, value_name = "FILE")]
+    user: PathBuf,
+    /// Virtual users.
+    #[arg(long, default_value_t = 100)]
+    sessions: u64,
+    /// Boards that they are spread over.
+    #[arg(long, default_value_t = 20)]
+    boards: u64,
+    /// Messages per second, of all users.
+    #[arg(long, default_value_t = 100.0)]
+    rate: f64,
+    /// How long they talk.
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "10s")]
+    duration: Duration,
+    /// Stands before the names of boards and users [default: one of its own for each run].
+    #[arg(long)]
+    prefix: Option<String>,
+    #[command(flatten)]
+    printing: Printing,
+}
+
+#[derive(Debug, Args)]
+struct Printing {
+    /// How the report is printed.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// Short for --output json.
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
+    /// Writes the report as one HTML page that needs no other file.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -159,15 +209,8 @@ struct LoadOptions {
     /// Stands before the names of boards and users [default: one of its own for each run].
     #[arg(long)]
     prefix: Option<String>,
-    /// How the report is printed.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-    /// Short for --output json.
-    #[arg(long, conflicts_with = "output")]
-    json: bool,
-    /// Writes the report as one HTML page that needs no other file.
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
+    #[command(flatten)]
+    printing: Printing,
     /// Keeps configuration, logs and database of the own stand.
     #[arg(long)]
     keep: bool,
@@ -198,6 +241,10 @@ enum Failure {
     Run(#[from] RunError),
     #[error(transparent)]
     Stand(#[from] OwnStandError),
+    #[error(transparent)]
+    Script(#[from] ScriptError),
+    #[error(transparent)]
+    Target(#[from] TargetError),
     #[error("with --traffic, {0} is needed")]
     Missing(&'static str),
     #[error("cannot strike process {pid}")]
@@ -216,7 +263,10 @@ async fn main() -> ExitCode {
     if let Err(error) = raise_open_files() {
         eprintln!("cannot raise the limit of open files, many users will not fit: {error}");
     }
-    let result = perform(options.scenario).await;
+    let result = match options.run {
+        Kind::Gateway(scenario) => perform(scenario).await,
+        Kind::Target(options) => target(&options).await,
+    };
     match result {
         Ok(report) if report.is_ok() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(LEDGER_NOT_ZERO),
@@ -250,19 +300,53 @@ async fn perform(scenario: Scenario) -> Result<Report, Failure> {
         }
     }
     let report = result?;
-    if let Some(path) = &load.html {
-        std::fs::write(path, in_html(&report)).map_err(|source| Failure::Html {
-            path: path.clone(),
-            source,
-        })?;
-    }
-    if load.json || load.output == Output::Json {
-        let json = serde_json::to_string_pretty(&report).expect("a report always serializes");
-        println!("{json}");
-    } else {
-        println!("{}", in_words(&report));
-    }
+    load.printing.print(&report)?;
     Ok(report)
+}
+
+/// Runs a script's users against a server that is no gateway of ours, and prints the report.
+async fn target(options: &TargetOptions) -> Result<Report, Failure> {
+    let script = Script::read(&options.user)?;
+    let load = TargetLoad {
+        target: options.target.clone(),
+        sessions: options.sessions,
+        boards: options.boards,
+        rate: options.rate,
+        duration: options.duration,
+        prefix: options.prefix.clone().unwrap_or_else(fresh_prefix),
+    };
+    let tell = |progress: &Progress| {
+        let (served, acked) = (progress.served.load(Relaxed), progress.acked.load(Relaxed));
+        eprintln!(
+            "{served} users, {acked} messages acknowledged, {} unanswered",
+            progress.unanswered()
+        );
+    };
+    let report = handover_loadtest::target::run(script, &load, tell).await?;
+    options.printing.print(&report)?;
+    Ok(report)
+}
+
+impl Printing {
+    fn print(&self, report: &Report) -> Result<(), Failure> {
+        if let Some(path) = &self.html {
+            std::fs::write(path, in_html(report)).map_err(|source| Failure::Html {
+                path: path.clone(),
+                source,
+            })?;
+        }
+        if self.json || self.output == Output::Json {
+            let json = serde_json::to_string_pretty(report).expect("a report always serializes");
+            println!("{json}");
+        } else {
+            println!("{}", in_words(report));
+        }
+        Ok(())
+    }
+}
+
+fn fresh_prefix() -> String {
+    format!("{:06x}-", rand::random::<u32>() >> 8)
 }
 
 async fn play(scenario: &Scenario, stand: Stand, own: &mut Option<OwnStand>) -> Result<Report, Failure> {
@@ -459,7 +543,7 @@ impl LoadOptions {
     fn load(&self) -> Result<Load, IdError> {
         let prefix = match &self.prefix {
             Some(prefix) => prefix.clone(),
-            None => format!("{:06x}-", rand::random::<u32>() >> 8),
+            None => fresh_prefix(),
         };
         Ok(Load {
             sessions: self.sessions,

@@ -273,7 +273,7 @@ fn note_mark(observer: &Testimony, author: &UserName, seq: u64, mark: Mark, verd
 }
 
 /// Judges the session as a whole: interrupted by what it should not have seen, or left without service.
-fn judge_session(testimony: &Testimony, verdict: &mut Verdict) {
+pub(super) fn judge_session(testimony: &Testimony, verdict: &mut Verdict) {
     let session = || Offender {
         board: testimony.board.clone(),
         user: Some(testimony.user.clone()),
@@ -337,7 +337,7 @@ fn judge_database(evidence: &Evidence, database: &Database<'_>, verdict: &mut Ve
     }
 }
 
-fn add_totals(testimony: &Testimony, verdict: &mut Verdict) {
+pub(super) fn add_totals(testimony: &Testimony, verdict: &mut Verdict) {
     let totals = &mut verdict.totals;
     let live = |socket: &SocketTestimony| socket.drawn.iter().map(|(_, runs)| runs.count()).sum::<u64>();
     totals.sessions += 1;
@@ -353,7 +353,7 @@ fn add_totals(testimony: &Testimony, verdict: &mut Verdict) {
 }
 
 /// A change that anybody misses is lost, whoever it is.
-fn gather_lost(verdict: &mut Verdict) {
+pub(super) fn gather_lost(verdict: &mut Verdict) {
     let mut lost = Finding::default();
     let kinds = [
         (&verdict.missing, "is missing in the database"),

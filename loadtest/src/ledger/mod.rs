@@ -9,11 +9,13 @@
 //! database ─▶ others     unseen, twice, out of order
 //! ```
 
+mod alone;
 mod evidence;
 mod judge;
 mod runs;
 mod verdict;
 
+pub use alone::{Heeded, judge_alone};
 pub use evidence::{Evidence, Repeat, SocketTestimony, Stored, Testimony, UserName};
 pub use judge::judge;
 pub use runs::Runs;

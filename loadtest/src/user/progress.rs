@@ -41,4 +41,11 @@ impl Progress {
             *refusal = Some(error.to_string());
         }
     }
+
+    /// Notes why somebody was not let in.
+    pub(crate) fn note_refusal_text(&self, text: String) {
+        if let Ok(mut refusal) = self.refusal.lock() {
+            *refusal = Some(text);
+        }
+    }
 }

@@ -1,0 +1,155 @@
+//! All users at somebody else's server, from their coming to the report.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use handover_protocol::id::{BoardId, IdError};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::ledger::{Heeded, judge_alone};
+use crate::report::{Distribution, LoadReport, Quantiles, Report};
+use crate::user::{Clock, Progress, Record, Stage};
+
+use super::guest::Guest;
+use super::script::Script;
+
+/// How many users, and how busy.
+#[derive(Debug, Clone)]
+pub struct TargetLoad {
+    /// The server: `ws://host:port`.
+    pub target: String,
+    /// Users.
+    pub sessions: u64,
+    /// Boards that they are spread over.
+    pub boards: u64,
+    /// Messages per second, of all users; a think time in the script goes before it.
+    pub rate: f64,
+    /// How long they talk.
+    pub duration: Duration,
+    /// Stands before the names of boards and users.
+    pub prefix: String,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// The address is none that can be used.
+    #[error("--target {0:?}: write ws://host:port; TLS and paths are not taken (the path stands in the script)")]
+    Address(String),
+    /// The prefix makes no name.
+    #[error("the prefix makes no board id")]
+    Names(#[from] IdError),
+    /// Users were not let in.
+    #[error("{served} of {wanted} users were ready within {GATHER_LIMIT:?}; the last refusal: {refusal}")]
+    Gather {
+        /// How many were.
+        served: u64,
+        /// Of how many.
+        wanted: u64,
+        /// What was said to one of the others.
+        refusal: String,
+    },
+}
+
+/// Lets the users come, talk and go, and judges.
+///
+/// # Errors
+/// When they are not let in.
+pub async fn run(script: Script, load: &TargetLoad, tell: impl Fn(&Progress)) -> Result<Report, TargetError> {
+    let authority = load.target.strip_prefix("ws://").map(|rest| rest.trim_end_matches('/'));
+    let authority = authority.filter(|authority| authority.contains(':') && !authority.contains('/'));
+    let authority = authority.ok_or_else(|| TargetError::Address(load.target.clone()))?;
+    let (clock, progress) = (Clock::start(), Arc::new(Progress::default()));
+    let (stage, _) = watch::channel(Stage::Gather);
+    let script = Arc::new(script);
+    let mut guests = JoinSet::new();
+    for number in 0..load.sessions {
+        let board: BoardId = format!("{}board-{}", load.prefix, number % load.boards.max(1) + 1).parse()?;
+        let guest = Guest {
+            script: Arc::clone(&script),
+            authority: authority.to_owned(),
+            board,
+            name: format!("{}u{}", load.prefix, number + 1),
+            interval: Duration::from_secs_f64(load.sessions as f64 / load.rate.max(1e-3)),
+            clock,
+            stage: stage.subscribe(),
+            progress: Arc::clone(&progress),
+        };
+        guests.spawn(guest.run());
+    }
+    let all_ready = async || progress.served.load(Relaxed) >= load.sessions;
+    if !within(GATHER_LIMIT, all_ready).await {
+        return Err(TargetError::Gather {
+            served: progress.served.load(Relaxed),
+            wanted: load.sessions,
+            refusal: progress.last_refusal().unwrap_or_else(|| "none".to_owned()),
+        });
+    }
+    stage.send_replace(Stage::Draw { since: clock.now() });
+    let until = Instant::now() + load.duration;
+    while Instant::now() < until {
+        sleep(Duration::from_secs(1).min(until - Instant::now())).await;
+        tell(&progress);
+    }
+    stage.send_replace(Stage::Settle);
+    let mut last = (0, Instant::now());
+    while last.1.elapsed() < SETTLE_LIMIT && (progress.unanswered() > 0 || last.1.elapsed() < QUIET) {
+        let heard = progress.seen.load(Relaxed) + progress.acked.load(Relaxed);
+        if heard != last.0 {
+            last = (heard, Instant::now());
+        }
+        sleep(LOOK).await;
+    }
+    stage.send_replace(Stage::Leave);
+    let mut records = Vec::new();
+    while let Some(record) = guests.join_next().await {
+        records.extend(record.ok());
+    }
+    Ok(report(&records, load, &script))
+}
+
+fn report(records: &[Record], load: &TargetLoad, script: &Script) -> Report {
+    let heeded = match script.broadcast {
+        Some(_) => Heeded::AcksAndBroadcasts,
+        None => Heeded::Acks,
+    };
+    let testimonies: Vec<_> = records.iter().map(Record::testimony).collect();
+    let verdict = judge_alone(&testimonies, heeded);
+    let load_report = LoadReport {
+        sessions: load.sessions,
+        boards: load.boards,
+        idle_boards: 0,
+        rate: load.rate,
+        sessions_reconnected: records.iter().filter(|record| record.sockets.len() > 1).count() as u64,
+        refusals: records.iter().map(|record| record.refusals).sum(),
+    };
+    let mut report = Report::new("target", &verdict, load_report);
+    let latencies = || {
+        let changes = records.iter().flat_map(|record| &record.changes);
+        changes.filter_map(|change| change.latency()).map(u64::from)
+    };
+    report.latency_ms = Quantiles::of(latencies());
+    report.latency_distribution = Distribution::of(latencies());
+    report.ok &= records.len() as u64 == load.sessions;
+    report
+}
+
+async fn within(limit: Duration, check: impl AsyncFn() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
+    while !check().await {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        sleep(LOOK).await;
+    }
+    true
+}
+
+const GATHER_LIMIT: Duration = Duration::from_secs(60);
+/// Without a word for so long, what is unanswered stays so.
+const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+const QUIET: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(10);
