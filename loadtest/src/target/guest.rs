@@ -80,9 +80,8 @@ impl Guest {
         let mut request = format!("ws://{}{path}", self.authority).into_client_request()?;
         for (name, value) in &self.script.headers {
             let value = fill(value, &self.name, self.board.as_str(), 0);
-            let name =
-                HeaderName::from_bytes(name.as_bytes()).map_err(tokio_tungstenite::tungstenite::http::Error::from)?;
-            let value = HeaderValue::from_str(&value).map_err(tokio_tungstenite::tungstenite::http::Error::from)?;
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(http::Error::from)?;
+            let value = HeaderValue::from_str(&value).map_err(http::Error::from)?;
             request.headers_mut().insert(name, value);
         }
         let tcp = TcpStream::connect(&self.authority).await?;
