@@ -6,9 +6,11 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use handover_protocol::admin::{
     BoardView, DEFAULT_WEIGHT, DeathReport, DrainMode, MoveRecord, MoveReport, ServerOrigin, ServerState, ServerView,
+    SessionView,
 };
+use handover_protocol::close::CloseCode;
 use handover_protocol::machine::health::Verdict;
-use handover_protocol::{BoardId, ServerName};
+use handover_protocol::{BoardId, ServerName, SessionId};
 use tracing::{info, warn};
 
 use crate::board::{Boards, Newcomers};
@@ -92,6 +94,16 @@ impl Fleet for GatewayFleet {
 
     fn view<'a>(&'a self, board: &'a BoardId) -> FleetFuture<'a, Result<Option<BoardView>, RegistryError>> {
         Box::pin(self.boards.view(board))
+    }
+
+    fn sessions(&self, board: &BoardId) -> Vec<SessionView> {
+        let board = self.boards.get(board);
+        board.map(|board| board.session_views()).unwrap_or_default()
+    }
+
+    fn close_session(&self, session: &SessionId, code: CloseCode) -> bool {
+        let session = self.boards.session(session);
+        session.inspect(|session| session.dismiss(code)).is_some()
     }
 
     fn refresh<'a>(&'a self, servers: &'a [ServerName]) -> FleetFuture<'a, ()> {

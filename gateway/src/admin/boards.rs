@@ -16,14 +16,34 @@ use super::query;
 use super::refusal::Refusal;
 use crate::mover::MoveOrder;
 
-/// `GET /v1/boards?server=`.
+/// `GET /v1/boards?server=&limit=&after=`.
 pub(super) async fn list(State(admin): State<Admin>, uri: Uri) -> Result<Json<BoardList>, Refusal> {
-    let server = match query::only(&uri, "server")? {
-        Some(name) => Some(known_server(&admin, &name, "server")?),
+    let [server, limit, after] = query::some_of(&uri, ["server", "limit", "after"])?;
+    let server = server.map(|name| known_server(&admin, &name, "server")).transpose()?;
+    let limit = limit
+        .map(|text| query::number(&text, "limit", 1..=PAGE_MAX))
+        .transpose()?;
+    let after: Option<BoardId> = match after.map(|text| text.parse()) {
         None => None,
+        Some(Ok(after)) => Some(after),
+        Some(Err(error)) => {
+            let detail = format!("{error}; give what the page before has as `next`");
+            return Err(Problem::new(ProblemType::InvalidField, detail).at("after").into());
+        }
     };
+    let mut boards = admin.fleet.open(server.as_ref());
+    if let Some(after) = after {
+        let read = boards.partition_point(|view| view.board <= after);
+        boards.drain(..read);
+    }
+    let is_cut = limit.is_some_and(|limit| limit < boards.len());
+    if let Some(limit) = limit {
+        boards.truncate(limit);
+    }
+    let last = boards.last().filter(|_| is_cut);
     Ok(Json(BoardList {
-        boards: admin.fleet.open(server.as_ref()),
+        next: last.map(|view| view.board.clone()),
+        boards,
     }))
 }
 
@@ -78,7 +98,7 @@ pub(super) async fn moves(State(admin): State<Admin>, uri: Uri) -> Result<Json<M
     }))
 }
 
-async fn find(admin: &Admin, board: &BoardId) -> Result<BoardView, Refusal> {
+pub(super) async fn find(admin: &Admin, board: &BoardId) -> Result<BoardView, Refusal> {
     let view = admin.fleet.view(board).await?;
     let unknown = || {
         Problem::new(
@@ -100,7 +120,7 @@ fn check_movable(view: &BoardView, target: &ServerName) -> Result<(), Problem> {
     Err(Problem::new(ProblemType::BoardNotMovable, detail))
 }
 
-fn board(uri: &Uri) -> Result<BoardId, Problem> {
+pub(super) fn board(uri: &Uri) -> Result<BoardId, Problem> {
     BoardId::from_url_segment(query::id_segment(uri))
         .map_err(|error| Problem::new(ProblemType::InvalidField, format!("the board's id {error}")).at("id"))
 }
@@ -119,3 +139,6 @@ fn known_server(admin: &Admin, name: &str, field: &str) -> Result<ServerName, Pr
         }
     }
 }
+
+/// More boards than this on one page nobody reads as a page.
+const PAGE_MAX: usize = 10_000;

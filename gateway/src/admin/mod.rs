@@ -14,6 +14,7 @@ mod query;
 mod refusal;
 mod reload;
 mod servers;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +25,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use handover_protocol::admin::{Problem, ProblemType};
 
 use self::refusal::Refusal;
@@ -65,6 +66,8 @@ impl Admin {
             .route("/v1/boards", get(boards::list))
             .route("/v1/boards/{id}", get(boards::view))
             .route("/v1/boards/{id}/move", post(boards::carry))
+            .route("/v1/boards/{id}/sessions", get(sessions::list))
+            .route("/v1/sessions/{id}", delete(sessions::close))
             .route("/v1/moves", get(boards::moves))
             .route("/v1/config/reload", post(reload::reload))
             .route("/v1/servers", get(servers::list))

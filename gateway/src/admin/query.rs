@@ -1,25 +1,53 @@
 //! Query strings and path segments: every key known, every value parsed, every fault named.
 
+use std::ops::RangeInclusive;
+
 use axum::extract::Query;
 use axum::http::Uri;
 use handover_protocol::admin::{Problem, ProblemType};
 
 /// Returns the value of the only key that a path knows.
 pub(super) fn only(uri: &Uri, key: &str) -> Result<Option<String>, Problem> {
+    let [value] = some_of(uri, [key])?;
+    Ok(value)
+}
+
+/// Returns the values of the keys that a path knows.
+pub(super) fn some_of<const N: usize>(uri: &Uri, keys: [&str; N]) -> Result<[Option<String>; N], Problem> {
     let fault = |detail: String, field: &str| Err(Problem::new(ProblemType::InvalidField, detail).at(field));
     let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
-        return fault("the query cannot be read".to_owned(), key);
+        return fault(
+            "the query cannot be read".to_owned(),
+            keys.first().copied().unwrap_or("query"),
+        );
     };
-    let mut value = None;
+    let mut values = [const { None }; N];
     for (name, text) in pairs {
-        if name != key {
-            return fault(format!("the only query parameter here is {key}"), &name);
-        }
-        if value.replace(text).is_some() {
-            return fault("is given twice".to_owned(), key);
+        let Some(place) = keys.iter().position(|key| *key == name) else {
+            let detail = match keys.as_slice() {
+                [key] => format!("the only query parameter here is {key}"),
+                _ => format!("the query parameters here are {}", keys.join(", ")),
+            };
+            return fault(detail, &name);
+        };
+        if values[place].replace(text).is_some() {
+            return fault("is given twice".to_owned(), &name);
         }
     }
-    Ok(value)
+    Ok(values)
+}
+
+/// Reads a number within bounds.
+pub(super) fn number(text: &str, key: &str, bounds: RangeInclusive<usize>) -> Result<usize, Problem> {
+    let number = text.parse().ok().filter(|number| bounds.contains(number));
+    number.ok_or_else(|| {
+        let detail = format!(
+            "{text:?} is not a whole number from {} to {}",
+            bounds.start(),
+            bounds.end()
+        );
+        Problem::new(ProblemType::InvalidField, detail).at(key)
+    })
 }
 
 /// Returns every pair of a query, where a path knows several keys and each may be given more than once.

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handover_protocol::admin::{DrainState, DrainStatus, MoveList, MoveReport, Problem, ProblemType, ServerList};
+use handover_protocol::admin::{
+    BoardList, DrainState, DrainStatus, MoveList, MoveReport, Problem, ProblemType, ServerList,
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -264,6 +266,37 @@ async fn one_board_is_found_and_moved() {
         .get("/v1/boards?sever=a")
         .await
         .refusal(ProblemType::InvalidField, Some("sever"));
+}
+
+#[tokio::test]
+async fn boards_are_read_page_by_page() {
+    let gateway = Gateway::start(5).await;
+    let mut path = "/v1/boards?limit=2".to_owned();
+    let (mut sizes, mut seen) = (Vec::new(), Vec::new());
+    loop {
+        let page: BoardList = gateway.get(&path).await.json(200);
+        sizes.push(page.boards.len());
+        seen.extend(page.boards.into_iter().map(|view| view.board));
+        let Some(next) = page.next else { break };
+        path = format!("/v1/boards?limit=2&after={}", next.to_url_segment());
+    }
+    let all: BoardList = gateway.get("/v1/boards").await.json(200);
+    let all: Vec<_> = all.boards.into_iter().map(|view| view.board).collect();
+    assert_eq!((sizes, seen), (vec![2, 2, 1], all));
+    let whole: Value = gateway.get("/v1/boards?limit=5").await.json(200);
+    assert_eq!(whole.get("next"), None, "there is no more");
+    for (query, field) in [
+        ("limit=0", "limit"),
+        ("limit=10001", "limit"),
+        ("limit=x", "limit"),
+        ("after=%00", "after"),
+        ("after=", "after"),
+        ("limit=1&limit=2", "limit"),
+        ("page=1", "page"),
+    ] {
+        let refused = gateway.get(&format!("/v1/boards?{query}")).await;
+        refused.refusal(ProblemType::InvalidField, Some(field));
+    }
 }
 
 #[tokio::test]

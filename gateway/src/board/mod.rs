@@ -17,7 +17,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use handover_protocol::admin::{BoardState, BoardView};
+use handover_protocol::admin::{BoardState, BoardView, SessionView};
 use handover_protocol::{BoardId, Generation, Placement, ServerName, SessionId, Term};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -167,6 +167,13 @@ impl Board {
             .values()
             .map(|present| Arc::clone(&present.handle))
             .collect()
+    }
+
+    /// Tells the admin API who is on the board, the oldest first.
+    pub fn session_views(&self) -> Vec<SessionView> {
+        let mut views: Vec<_> = self.sessions().iter().map(|session| session.view(&self.id)).collect();
+        views.sort_by(|a, b| (a.opened_at_ms, a.session.as_str()).cmp(&(b.opened_at_ms, b.session.as_str())));
+        views
     }
 
     /// Returns where the tasks of the board's sessions are counted.

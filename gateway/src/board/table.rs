@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use handover_protocol::admin::BoardView;
-use handover_protocol::{BoardId, CoordinatorId, Owner, Placement, ServerName, Term};
+use handover_protocol::{BoardId, CoordinatorId, Owner, Placement, ServerName, SessionId, Term};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
@@ -17,6 +17,7 @@ use super::told::{Telling, Told};
 use super::{Board, GateState, view_of};
 use crate::config::Route;
 use crate::registry::{CasError, Registry, RegistryError};
+use crate::session::SessionHandle;
 use crate::telemetry::Metrics;
 use crate::upstream::{Server, Servers};
 
@@ -189,6 +190,11 @@ impl Boards {
             Term::Vacant | Term::Settled { .. } => None,
         };
         self.table.iter().filter_map(|entry| target(entry.value())).collect()
+    }
+
+    /// Finds a session on whatever board. It walks all boards: for what an operator asks, not for traffic.
+    pub fn session(&self, id: &SessionId) -> Option<Arc<SessionHandle>> {
+        self.table.iter().find_map(|entry| entry.value().session(id))
     }
 
     /// Counts the boards that a server owns, moving ones under their source until the commit. It walks nothing.

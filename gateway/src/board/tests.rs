@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::Config;
 use crate::registry::EmbeddedRegistry;
+use crate::session::Arrival;
 use crate::telemetry::Metrics;
 use crate::upstream::Servers;
 
@@ -216,6 +217,7 @@ async fn boards_from_before_a_restart_count_as_told() {
 async fn a_server_can_have_counted_whoever_was_there_while_it_was_asked() {
     let house = house(Vec::new());
     let board = house.boards.find(&id(1)).await.unwrap();
+    let arrival = Arrival::now("boards".into(), [127, 0, 0, 1].into());
     let start = Instant::now();
     let at = |seconds: u64| start + Duration::from_secs(seconds);
     let check = |here: &[u64], ended: &[(u64, u64)], expected| {
@@ -224,7 +226,7 @@ async fn a_server_can_have_counted_whoever_was_there_while_it_was_asked() {
             inner.sessions.clear();
             for (number, since) in here.iter().enumerate() {
                 let name: SessionId = format!("s{number}").parse().unwrap();
-                let handle = SessionHandle::new(name.clone());
+                let handle = SessionHandle::new(name.clone(), arrival.clone(), "a".parse().unwrap());
                 let since = at(*since);
                 inner.sessions.insert(name, Present { handle, since });
             }

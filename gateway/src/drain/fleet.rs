@@ -5,8 +5,9 @@ use std::pin::Pin;
 use crate::board::Newcomers;
 use crate::mover::{MoveOrder, Outlook};
 use crate::registry::RegistryError;
-use handover_protocol::admin::{BoardView, DeathReport, DrainMode, MoveRecord, MoveReport, ServerView};
-use handover_protocol::{BoardId, ServerName};
+use handover_protocol::admin::{BoardView, DeathReport, DrainMode, MoveRecord, MoveReport, ServerView, SessionView};
+use handover_protocol::close::CloseCode;
+use handover_protocol::{BoardId, ServerName, SessionId};
 
 /// What can be asked of the boards and servers, and done with them.
 pub trait Fleet: Send + Sync + 'static {
@@ -27,6 +28,12 @@ pub trait Fleet: Send + Sync + 'static {
 
     /// Reads one board, from memory or else from the registry.
     fn view<'a>(&'a self, board: &'a BoardId) -> FleetFuture<'a, Result<Option<BoardView>, RegistryError>>;
+
+    /// Lists who is on a board, the oldest first.
+    fn sessions(&self, board: &BoardId) -> Vec<SessionView>;
+
+    /// Has a session's client closed with this code; false where there is no such session.
+    fn close_session(&self, session: &SessionId, code: CloseCode) -> bool;
 
     /// Takes in anew what these servers say is open. Ends within a control call's deadline; what a silent server was
     /// known to have stays.

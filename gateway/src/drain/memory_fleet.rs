@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use handover_protocol::admin::{
     BoardState, BoardView, DEFAULT_WEIGHT, DeathReport, DrainMode, Level, MoveRecord, MoveReport, ServerOrigin,
-    ServerState, ServerView,
+    ServerState, ServerView, SessionView,
 };
-use handover_protocol::{BoardId, Generation, ServerName};
+use handover_protocol::close::CloseCode;
+use handover_protocol::{BoardId, Generation, ServerName, SessionId};
 
 use super::*;
 use crate::board::Newcomers;
@@ -217,6 +218,14 @@ impl Fleet for Handle {
             .get(board)
             .map(|(owner, sessions)| view(board, owner, *sessions));
         Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn sessions(&self, _: &BoardId) -> Vec<SessionView> {
+        Vec::new()
+    }
+
+    fn close_session(&self, _: &SessionId, _: CloseCode) -> bool {
+        false
     }
 
     fn refresh<'a>(&'a self, _: &'a [ServerName]) -> FleetFuture<'a, ()> {

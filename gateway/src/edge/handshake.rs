@@ -26,7 +26,7 @@ use super::plain::{connect_refusal, exchange_refusal};
 use super::problem::{Problem, ProblemType};
 use crate::board::Purpose;
 use crate::config::{Route, RouteMode};
-use crate::session::{self, Seats, SessionHandle, Setup};
+use crate::session::{self, Arrival, Seats, SessionHandle, Setup};
 use crate::telemetry::label::{Limit, UpgradeOutcome};
 use crate::upstream::{
     Agreement, Asking, DialDeadlines, DialError, DialIds, Dialled, ExchangeError, Handshake, Server, ServerBody, Terms,
@@ -126,7 +126,9 @@ async fn attempt(edge: &Edge, client: &Client, mut parts: Parts, upgrade: OnUpgr
         if may_cross && agreement.ask_for_no_client_takeover() {
             say_agreed(&mut answer, &agreement);
         }
-        let Ok(admission) = pass.admit(SessionHandle::new(id.clone())) else {
+        let arrival = Arrival::now(Arc::clone(&route.name), peer);
+        let handle = SessionHandle::new(id.clone(), arrival, server.name().clone());
+        let Ok(admission) = pass.admit(handle) else {
             debug!("the board was parked behind the dial");
             continue;
         };

@@ -142,9 +142,10 @@ impl Task {
             return;
         }
         let mut frame = Vec::new();
-        match self.violation {
-            Some(code) => encode_close(code, "", None, &mut frame),
-            None => {
+        match (self.violation, self.dismissal) {
+            (Some(code), _) => encode_close(code, "", None, &mut frame),
+            (None, Some(code)) => encode_close(code, DISMISSED, None, &mut frame),
+            (None, None) => {
                 let code = CloseCode::new(self.route.close_code);
                 encode_close(code, &self.route.close_reason, None, &mut frame);
                 self.note_told(teller);
@@ -228,6 +229,7 @@ impl Task {
                     heard_before: self.down.messages_arrived(),
                     swallowed: attached.swallowed,
                 };
+                self.handle.note_switch(self.server.name());
                 if let Some(moving) = &mut self.moving {
                     moving.crossed = true;
                 }
@@ -306,3 +308,6 @@ fn mask() -> [u8; 4] {
         .expect("the system has randomness once it serves sockets")
         .to_ne_bytes()
 }
+
+/// The reason beside the code that an operator has chosen.
+const DISMISSED: &str = "closed by an operator";

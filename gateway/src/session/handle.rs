@@ -1,13 +1,16 @@
 //! What others hold of a session: its id, an inbox, and a few numbers.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::task::AtomicWaker;
-use handover_protocol::{Generation, SessionId};
+use handover_protocol::admin::SessionView;
+use handover_protocol::close::CloseCode;
+use handover_protocol::{BoardId, Generation, ServerName, SessionId};
 use tokio::sync::oneshot;
 
 use super::order::{Answer, Order, Question};
@@ -18,6 +21,8 @@ use super::order::{Answer, Order, Question};
 #[derive(Debug)]
 pub struct SessionHandle {
     id: SessionId,
+    arrival: Arrival,
+    seat: Mutex<Seat>,
     inbox: Mutex<VecDeque<Order>>,
     has_mail: AtomicBool,
     is_closed: AtomicBool,
@@ -30,11 +35,43 @@ pub struct SessionHandle {
     parted_at: OnceLock<Instant>,
 }
 
+/// How a session came.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// The name of its route.
+    pub route: Arc<str>,
+    /// Where its client comes from.
+    pub client: IpAddr,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+/// Where a session is.
+#[derive(Debug)]
+struct Seat {
+    server: ServerName,
+    switches: u32,
+}
+
+impl Arrival {
+    /// Notes a session that comes now.
+    pub fn now(route: Arc<str>, client: IpAddr) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            route,
+            client,
+            at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
 impl SessionHandle {
-    /// Makes the handle before the session is admitted; orders wait until its task runs.
-    pub fn new(id: SessionId) -> Arc<Self> {
+    /// Makes the handle before the session is admitted to `server`; orders wait until its task runs.
+    pub fn new(id: SessionId, arrival: Arrival, server: ServerName) -> Arc<Self> {
         Arc::new(Self {
             id,
+            arrival,
+            seat: Mutex::new(Seat { server, switches: 0 }),
             inbox: Mutex::default(),
             has_mail: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
@@ -76,6 +113,26 @@ impl SessionHandle {
     /// Tells the client by a close frame to reconnect.
     pub fn cut(&self) {
         self.order(Order::Cut);
+    }
+
+    /// Ends the session on an operator's word: its client is closed with this code, and not told to reconnect.
+    pub fn dismiss(&self, code: CloseCode) {
+        self.order(Order::Dismiss(code));
+    }
+
+    /// Tells the admin API.
+    pub fn view(&self, board: &BoardId) -> SessionView {
+        let seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner);
+        SessionView {
+            session: self.id.clone(),
+            board: board.clone(),
+            server: seat.server.clone(),
+            route: self.arrival.route.to_string(),
+            client: self.arrival.client.to_string(),
+            opened_at_ms: self.arrival.at_ms,
+            transparent: self.may_cross(),
+            switches: seat.switches,
+        }
     }
 
     /// Returns n as it was last counted: when the session answered a move, or ended.
@@ -125,6 +182,13 @@ impl SessionHandle {
 
     pub(super) fn register(&self, waker: &Waker) {
         self.waker.register(waker);
+    }
+
+    /// Notes that the session has crossed.
+    pub(super) fn note_switch(&self, server: &ServerName) {
+        let mut seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner);
+        seat.server = server.clone();
+        seat.switches += 1;
     }
 
     pub(super) fn set_passed(&self, passed: u64) {

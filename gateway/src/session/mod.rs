@@ -20,7 +20,7 @@ use handover_protocol::SessionId;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
-pub use handle::{SessionHandle, clock_ms};
+pub use handle::{Arrival, SessionHandle, clock_ms};
 pub use order::{Answer, HoldKind, Order, Question};
 pub use quiet_sign::QuietSign;
 pub use task::start;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use handover_protocol::close::CloseCode;
 use handover_protocol::{Generation, ServerName};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -19,6 +20,8 @@ pub enum Order {
     Resume,
     /// Tell the client by a close frame to reconnect.
     Cut,
+    /// Close the client's connection with this code: an operator wants it gone.
+    Dismiss(CloseCode),
 }
 
 /// What a session is asked for.

@@ -68,6 +68,8 @@ pub(super) struct Task {
     pub(super) base: Base,
     reported: Reported,
     pub(super) violation: Option<CloseCode>,
+    /// With which code an operator has the client closed.
+    pub(super) dismissal: Option<CloseCode>,
     /// What only a move needs.
     pub(super) moving: Option<Box<Moving>>,
     pub(super) timer: Option<Pin<Box<Sleep>>>,
@@ -196,6 +198,7 @@ impl Task {
             base: Base::default(),
             reported: Reported::default(),
             violation: None,
+            dismissal: None,
             moving: None,
             timer: None,
             silence: None,
@@ -212,6 +215,10 @@ impl Task {
                 Step::Order(Order::Ask(question, answer)) => self.take_question(question, answer),
                 Step::Order(Order::Resume) => self.event(Event::Resume),
                 Step::Order(Order::Cut) => self.event(Event::Cut),
+                Step::Order(Order::Dismiss(code)) => {
+                    self.dismissal.get_or_insert(code);
+                    self.event(Event::Cut);
+                }
                 Step::Event(event) => self.event(event),
                 Step::Attached(result) => self.take_attached(result),
             }

@@ -6,11 +6,14 @@ use utoipa::ToSchema;
 use crate::generation::Generation;
 use crate::id::{BoardId, ServerName, SessionId};
 
-/// `GET /v1/boards?server=`: open boards.
+/// `GET /v1/boards?server=&limit=&after=`: open boards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BoardList {
     /// By board id.
     pub boards: Vec<BoardView>,
+    /// Where there are more than `limit`: give it as `after` for the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<BoardId>,
 }
 
 /// `GET /v1/boards/{id}`: one board.

@@ -59,6 +59,8 @@ pub enum ProblemType {
     UnknownDrain,
     /// No board has that id.
     UnknownBoard,
+    /// No session has that id.
+    UnknownSession,
     /// No server has that name.
     UnknownServer,
     /// The server answers its health checks, so its process is not gone.
@@ -103,6 +105,7 @@ impl ProblemType {
         Self::MethodNotAllowed,
         Self::UnknownDrain,
         Self::UnknownBoard,
+        Self::UnknownSession,
         Self::UnknownServer,
         Self::ServerAlive,
         Self::DrainExists,
@@ -123,7 +126,11 @@ impl ProblemType {
         match self {
             Self::BadJson | Self::InvalidField => 400,
             Self::ForbiddenHost | Self::ForbiddenOrigin => 403,
-            Self::UnknownPath | Self::UnknownDrain | Self::UnknownBoard | Self::UnknownServer => 404,
+            Self::UnknownPath
+            | Self::UnknownDrain
+            | Self::UnknownBoard
+            | Self::UnknownSession
+            | Self::UnknownServer => 404,
             Self::MethodNotAllowed => 405,
             Self::DrainExists
             | Self::DrainConflict
@@ -156,6 +163,7 @@ impl ProblemType {
             Self::MethodNotAllowed => "The path does not know this method",
             Self::UnknownDrain => "There is no such drain",
             Self::UnknownBoard => "There is no such board",
+            Self::UnknownSession => "There is no such session",
             Self::UnknownServer => "There is no such server",
             Self::ServerAlive => "The server is alive",
             Self::DrainExists => "Another request has started a drain with this id",

@@ -1,6 +1,6 @@
 //! The admin API as OpenAPI.
 
-use utoipa::openapi::path::HttpMethod::{Get, Post, Put};
+use utoipa::openapi::path::HttpMethod::{Delete, Get, Post, Put};
 use utoipa::openapi::{OpenApi, Required};
 
 use super::call::{Call, Document};
@@ -8,13 +8,13 @@ use crate::admin::ProblemType::{
     self, BadJson, BoardNotMovable, BodyTooLarge, ConfigInvalid, DrainConflict, DrainEnded, DrainExists, ForbiddenHost,
     ForbiddenOrigin, IdempotencyMismatch, ImpossibleDrain, Internal, InvalidField, RegistryUnavailable, ServerAlive,
     ShuttingDown, Starting, TargetNotReady, UndoWindowOver, UnknownBoard, UnknownDrain, UnknownReference,
-    UnknownServer, UnsupportedMediaType,
+    UnknownServer, UnknownSession, UnsupportedMediaType,
 };
 use crate::admin::{
     BoardList, BoardView, ConfigReloaded, DeathReport, DrainEvent, DrainList, DrainPreview, DrainRequest, DrainStatus,
-    MoveList, MoveReport, MoveRequest, Problem, ServerList, ServerView,
+    MoveList, MoveReport, MoveRequest, Problem, ServerList, ServerView, SessionList,
 };
-use crate::id::{BoardId, DrainId, ServerName};
+use crate::id::{BoardId, DrainId, ServerName, SessionId};
 
 /// Describes what the gateway answers at its admin listener.
 pub fn admin() -> OpenApi {
@@ -224,6 +224,12 @@ fn describe_boards(document: &mut Document) {
     document.call(Get, "/v1/boards", "listBoards", "Open boards.", |call| {
         let call = call
             .query::<ServerName>("server", "Only those that this server owns.", Required::False)
+            .query_number("limit", "At most so many; without it all.", Some(10_000))
+            .query::<BoardId>(
+                "after",
+                "Only those behind this one: `next` of the page before.",
+                Required::False,
+            )
             .answer::<BoardList>(200, "By board id.");
         refused(call, [UnknownReference]).end()
     });
@@ -231,6 +237,29 @@ fn describe_boards(document: &mut Document) {
         let call = board(call).answer::<BoardView>(200, "The board as it is now.");
         refused(call, [UnknownBoard, RegistryUnavailable, Internal]).end()
     });
+    document.call(
+        Get,
+        "/v1/boards/{id}/sessions",
+        "listSessions",
+        "Who is on a board.",
+        |call| {
+            let call = board(call).answer::<SessionList>(200, "By their opening, the oldest first.");
+            refused(call, [UnknownBoard, RegistryUnavailable, Internal]).end()
+        },
+    );
+    document.call(
+        Delete,
+        "/v1/sessions/{id}",
+        "closeSession",
+        "Close one session with a close frame.",
+        |call| {
+            let call = call
+                .segment::<SessionId>("id", "The session.")
+                .query_close_code("code", "The close code; 1008 without it.")
+                .empty_answer(204, "The close frame is on its way.");
+            refused(call, [UnknownSession]).end()
+        },
+    );
     document.call(
         Post,
         "/v1/boards/{id}/move",

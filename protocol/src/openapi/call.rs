@@ -11,8 +11,8 @@ use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{Components, ComponentsBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    Content, HeaderBuilder, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required, ResponseBuilder,
-    SecurityRequirement,
+    Content, HeaderBuilder, InfoBuilder, ObjectBuilder, OneOfBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required,
+    ResponseBuilder, SecurityRequirement,
 };
 
 /// A document that is being put together.
@@ -110,6 +110,26 @@ impl Call<'_> {
             .parameter_in(ParameterIn::Query)
             .description(Some(description))
             .schema(Some(RefOr::T(Schema::from(schema))))
+            .build();
+        self.operation = self.operation.parameter(parameter);
+        self
+    }
+
+    /// Adds a parameter of the query that is a close code which may stand in a frame.
+    pub(super) fn query_close_code(mut self, name: &str, description: &str) -> Self {
+        let ranges = [(1000, 1003), (1007, 1014), (3000, 4999)];
+        let schema = ranges.into_iter().fold(OneOfBuilder::new(), |schema, (least, most)| {
+            let range = ObjectBuilder::new()
+                .schema_type(SchemaType::from(Type::Integer))
+                .minimum(Some(least))
+                .maximum(Some(most));
+            schema.item(range.build())
+        });
+        let parameter: Parameter = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Query)
+            .description(Some(description))
+            .schema(Some(RefOr::T(Schema::from(schema.build()))))
             .build();
         self.operation = self.operation.parameter(parameter);
         self
