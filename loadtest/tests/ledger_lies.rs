@@ -12,7 +12,7 @@ use handover_loadtest::ledger::{Evidence, Finding, Verdict, judge};
 use handover_loadtest::lying_relay::{Direction, Lie, LyingRelay, Told};
 use handover_loadtest::scenario::read_database;
 use handover_loadtest::store::Store;
-use handover_loadtest::user::{Clock, Crowd, Plan, Record, Resend};
+use handover_loadtest::user::{Clock, Crowd, Plan, Reader, Record, Resend};
 use sqlx::{Connection, Executor, SqliteConnection};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -85,6 +85,7 @@ async fn draw_at(address: SocketAddr, server: &Server) -> Verdict {
         resend: Resend::Never,
         pad_bytes: 0,
         prefix: PREFIX.to_owned(),
+        reader: Reader::Prompt,
     };
     let crowd = Crowd::gather((1..=3).map(plan).collect(), Clock::start(), Duration::from_secs(20))
         .await

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use handover_loadtest::user::{Clock, Crowd, Plan, Progress, Resend};
+use handover_loadtest::user::{Clock, Crowd, Plan, Progress, Reader, Resend};
 use handover_protocol::admin::{BoardState, BoardView};
 use handover_tests::{
     BoardServer, ControlMeddler, Database, Gateway, Program, Route, TrafficMeddler, User, eventually, eventually_some,
@@ -71,6 +71,7 @@ impl Stage {
             resend: Resend::Unacknowledged,
             pad_bytes: 0,
             prefix: PREFIX.to_owned(),
+            reader: Reader::Prompt,
         });
         let crowd = Crowd::gather(plans.collect(), clock, SOON).await;
         let crowd = crowd.unwrap_or_else(|error| panic!("{case}: {error}"));
