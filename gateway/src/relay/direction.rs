@@ -51,6 +51,10 @@ pub struct Direction {
     /// When the first byte came that found the valve shut.
     first_wait: Option<Instant>,
     bytes: u64,
+    /// Something was written that the writer may still keep to itself: TLS does, TCP does not.
+    is_unflushed: bool,
+    /// The messages that were whole with the receiver's kernel at the last flush.
+    passed: u64,
 }
 
 /// How far the end of the stream has been passed on.
@@ -80,6 +84,9 @@ impl Direction {
             quiet_watch: None,
             first_wait: None,
             bytes: 0,
+            // The end of the 101 may still be under way.
+            is_unflushed: true,
+            passed: 0,
         };
         direction.take_in(limits, early)?;
         Ok(direction)
@@ -92,7 +99,7 @@ impl Direction {
 
     /// Counts the messages that the receiver's kernel took whole.
     pub fn messages_passed(&self) -> u64 {
-        self.sent.messages()
+        self.passed
     }
 
     /// Counts the messages that arrived here whole.
@@ -122,7 +129,7 @@ impl Direction {
 
     /// Reads whether no message is under way and nothing that was taken waits.
     pub fn is_at_boundary(&self) -> bool {
-        self.waiting.is_empty() && self.seen.at_message_boundary()
+        self.waiting.is_empty() && !self.is_unflushed && self.seen.at_message_boundary()
     }
 
     /// Reads whether the sender's stream stands between two messages.
@@ -180,7 +187,7 @@ impl Direction {
 
     /// Reads whether something waits that only the receiver has to take.
     pub fn is_owing(&self, limits: &Limits) -> bool {
-        self.is_saying() || self.passable(limits) > 0
+        self.is_saying() || self.is_unflushed || self.passable(limits) > 0
     }
 
     /// Returns what was recorded for a replay, and stops recording.
@@ -238,6 +245,7 @@ impl Direction {
     pub fn give_up(&mut self) {
         self.valve = Valve::Discard;
         self.waiting = BytesMut::new();
+        self.is_unflushed = false;
         self.ours.clear();
     }
 
@@ -286,6 +294,11 @@ impl Direction {
                 Some(writer) => self.write(context, limits, writer.as_mut())?,
                 None => false,
             };
+            if let Some(writer) = &mut writer
+                && !self.flush(context, writer.as_mut())?
+            {
+                break;
+            }
             let read = match &mut reader {
                 Some(reader) => self.read(context, limits, reader.as_mut(), writer.as_mut())?,
                 None => false,
@@ -298,6 +311,19 @@ impl Direction {
             Some(writer) => self.poll_finish(context, writer),
             None => Ok(()),
         }
+    }
+
+    /// Has what was written go to the kernel; returns whether all of it has gone.
+    fn flush<W: AsyncWrite>(&mut self, context: &mut Context<'_>, writer: Pin<&mut W>) -> Result<bool, Fault> {
+        if self.is_unflushed {
+            match writer.poll_flush(context) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(result) => result.map_err(Fault::Write)?,
+            }
+            self.is_unflushed = false;
+            self.passed = self.sent.messages();
+        }
+        Ok(true)
     }
 
     /// Writes what may pass; returns whether anything went.
@@ -314,6 +340,7 @@ impl Direction {
                     0 => return Ok(went),
                     length => self.ours.advance(length),
                 }
+                self.is_unflushed = true;
                 went = true;
                 if self.ours.is_empty() {
                     self.end_ours();
@@ -329,6 +356,7 @@ impl Direction {
                 length => length,
             };
             went = true;
+            self.is_unflushed = true;
             self.bytes += length as u64;
             let (before, passed) = (self.sent, &self.waiting[..length]);
             self.sent.scan(limits, passed).map_err(Fault::Violation)?;
@@ -366,6 +394,8 @@ impl Direction {
             match reader.poll_read(context, &mut buffer) {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(Ok(())) => {}
+                // TLS without a close_notify: frames say themselves where a message ends, so it is an end like a FIN.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {}
                 Poll::Ready(Err(error)) => return Err(self.end(Fault::Read(error))),
             }
             let bytes = buffer.filled();
@@ -392,6 +422,7 @@ impl Direction {
         self.judge(limits, bytes)?;
         let whole = bytes.len() - self.seen.header_bytes_pending().min(bytes.len());
         let length = poll_write(writer, context, &bytes[..whole])?;
+        self.is_unflushed |= length > 0;
         self.bytes += length as u64;
         let before = self.sent;
         if length == bytes.len() {
@@ -459,5 +490,59 @@ fn poll_write<W: AsyncWrite>(writer: Pin<&mut W>, context: &mut Context<'_>, byt
         Poll::Ready(Ok(0)) => Err(Fault::Write(io::ErrorKind::WriteZero.into())),
         Poll::Ready(Ok(length)) => Ok(length),
         Poll::Ready(Err(error)) => Err(Fault::Write(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use handover_protocol::frame::encode_text;
+
+    use super::*;
+
+    /// A writer that takes everything and lets go of it only when told, as TLS does while its peer does not read.
+    #[derive(Default)]
+    struct Keeper {
+        is_open: bool,
+    }
+
+    impl AsyncWrite for Keeper {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            match self.is_open {
+                true => Poll::Ready(Ok(())),
+                false => Poll::Pending,
+            }
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_message_that_the_writer_keeps_to_itself_is_not_passed_on() {
+        let limits = Limits::default();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut message = Vec::new();
+        encode_text("hello", None, &mut message);
+        let mut direction = Direction::new(Sender::Server, &limits, &message, None).unwrap();
+        let (mut reader, mut writer) = (&b"\x81\x01a"[..], Keeper::default());
+        direction
+            .pump(&mut context, &limits, Some(&mut reader), Some(&mut writer))
+            .unwrap();
+        assert_eq!(direction.messages_passed(), 0);
+        assert!(!direction.is_at_boundary() && direction.is_owing(&limits));
+        assert_eq!(reader.len(), 3, "the sender feels it");
+        writer.is_open = true;
+        direction
+            .pump(&mut context, &limits, Some(&mut reader), Some(&mut writer))
+            .unwrap();
+        assert_eq!(direction.messages_passed(), 2);
+        assert!(direction.is_at_boundary() && !direction.is_owing(&limits));
     }
 }
