@@ -16,4 +16,5 @@ pub mod serve;
 pub mod session;
 pub mod shell;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;

@@ -20,6 +20,7 @@ use crate::edge::Edge;
 use crate::mover::Mover;
 use crate::telemetry::label::ReloadResult;
 use crate::telemetry::{LogFilter, Metrics};
+use crate::tls::{Certificates, exchange_certificates};
 
 /// What a reload changes.
 pub struct Reloader {
@@ -37,6 +38,8 @@ pub struct Reloader {
     pub drains: Arc<Drains>,
     /// Which servers there are.
     pub fleet: Arc<dyn Fleet>,
+    /// What clients of TLS are shown; none where nobody listens for them.
+    pub certificates: Option<Arc<Certificates>>,
     /// What is logged.
     pub log: LogFilter,
     /// Where reloads are counted.
@@ -87,6 +90,20 @@ impl Reloader {
                 return Err(faults.faults.iter().map(told).collect());
             }
         };
+        if let Some(certificates) = &self.certificates
+            && let Err(error) = exchange_certificates(certificates, &config.tls, &self.metrics)
+        {
+            self.metrics.config_reloads.of(ReloadResult::Refused).inc();
+            error!(%error, "the new certificates cannot be used, and the old configuration holds");
+            return Err(vec![ConfigFinding {
+                key: "tls.certificates".to_owned(),
+                name: None,
+                environment: None,
+                line: None,
+                problem: error.to_string(),
+                fix: "mend the files, or name others".to_owned(),
+            }]);
+        }
         for warning in &warnings {
             warn!(file = %self.file.display(), "{warning}");
         }
@@ -215,7 +232,7 @@ pub fn reload_on_hangup(desk: ReloadDesk, shutdown: CancellationToken) -> std::i
 /// Reads whether a key can be changed under open sessions.
 fn is_live(key: &str) -> bool {
     let needs_restart = ["limits.control_call_timeout", "limits.boards_interval"];
-    let sections = ["routes[", "releases.", "limits.", "shutdown.", "log."];
+    let sections = ["routes[", "releases.", "limits.", "shutdown.", "log.", "tls."];
     !needs_restart.contains(&key) && sections.iter().any(|section| key.starts_with(section))
 }
 

@@ -33,6 +33,7 @@ use crate::mover::Mover;
 use crate::registry::{EmbeddedRegistry, ObservedRegistry, Registry};
 use crate::reload::{Keys, Reloader, reload_on_hangup};
 use crate::telemetry::{self, LogFilter, Metrics};
+use crate::tls::{Acceptor, Certificates, note_ends};
 use crate::upstream::{ServerMemory, Servers, poll_servers};
 
 /// Runs `handover serve` to its end.
@@ -89,7 +90,7 @@ async fn serve(config: Arc<Config>, source: ConfigSource) -> Result<(), Box<dyn 
     let shutdown = CancellationToken::new();
     let (jobs, sessions) = (TaskTracker::new(), TaskTracker::new());
     let metrics = Arc::new(Metrics::new(&config.metrics)?);
-    let listeners = Listeners::bind(&config.listen.traffic)?;
+    let listeners = Listeners::bind(&config.listen)?;
     let admin_listener = TcpListener::bind(config.listen.admin)
         .await
         .map_err(|error| format!("listen.admin = \"{}\" cannot be bound: {error}", config.listen.admin))?;
@@ -163,10 +164,23 @@ async fn serve(config: Arc<Config>, source: ConfigSource) -> Result<(), Box<dyn 
         shutdown.clone(),
     ));
 
+    let certificates = match config.listen.traffic_tls.is_empty() {
+        true => None,
+        false => Some(Certificates::load(&config.tls)?),
+    };
+    let acceptor = match &certificates {
+        Some(certificates) => {
+            note_ends(certificates, &metrics);
+            let patience = config.limits.tls_handshake_timeout;
+            Some(Acceptor::new(Arc::clone(certificates), patience)?)
+        }
+        None => None,
+    };
     let edge = Edge::new(
         Arc::clone(&config),
         Arc::clone(&boards),
         Arc::clone(&metrics),
+        acceptor,
         shutdown.clone(),
     );
     let config = Arc::new(ArcSwap::new(config));
@@ -178,6 +192,7 @@ async fn serve(config: Arc<Config>, source: ConfigSource) -> Result<(), Box<dyn 
         mover: Arc::clone(&mover),
         drains,
         fleet,
+        certificates,
         log: source.log,
         metrics,
     };

@@ -17,3 +17,4 @@ mod opaque;
 mod refusals;
 mod servers;
 mod shell;
+mod tls;

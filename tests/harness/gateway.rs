@@ -28,6 +28,7 @@ pub struct Gateway {
 #[derive(Debug, Clone)]
 pub struct GatewayBuilder {
     current_release: String,
+    listen: String,
     servers: String,
     routes: String,
     more: String,
@@ -44,6 +45,7 @@ impl Gateway {
     pub fn builder(current_release: &str) -> GatewayBuilder {
         GatewayBuilder {
             current_release: current_release.to_owned(),
+            listen: String::new(),
             servers: String::new(),
             routes: String::new(),
             more: String::new(),
@@ -139,6 +141,13 @@ impl GatewayBuilder {
         self
     }
 
+    /// Adds a line to the `[listen]` table.
+    #[must_use]
+    pub fn listen(mut self, line: &str) -> Self {
+        let _ = writeln!(self.listen, "{line}");
+        self
+    }
+
     /// Adds TOML as it is, behind all else: whole tables.
     #[must_use]
     pub fn toml(mut self, tables: &str) -> Self {
@@ -150,12 +159,13 @@ impl GatewayBuilder {
     pub fn file(&self, traffic: SocketAddr, admin: SocketAddr) -> String {
         let Self {
             current_release,
+            listen,
             servers,
             routes,
             more,
         } = self;
         format!(
-            "[listen]\ntraffic = [\"{traffic}\"]\nadmin = \"{admin}\"\n\n[registry]\nfile = \"handover.db\"\n\n\
+            "[listen]\ntraffic = [\"{traffic}\"]\nadmin = \"{admin}\"\n{listen}\n[registry]\nfile = \"handover.db\"\n\n\
              [releases]\ncurrent = \"{current_release}\"\n{servers}{routes}\n{more}"
         )
     }

@@ -21,6 +21,8 @@ pub struct Limits {
     pub early_bytes_max: usize,
     /// From the first byte, or the last answer's end, to the end of a head.
     pub head_timeout: Duration,
+    /// From an accepted connection to the end of its TLS handshake.
+    pub tls_handshake_timeout: Duration,
     /// How long a connection without a request stays.
     pub idle_timeout: Duration,
     /// From a dialled upstream to its 101, or to the head of its answer to a handshake.
@@ -44,6 +46,7 @@ impl Default for Limits {
             target_bytes_max: TARGET_BYTES_MAX,
             early_bytes_max: EARLY_BYTES_MAX,
             head_timeout: HEAD_TIMEOUT,
+            tls_handshake_timeout: TLS_HANDSHAKE_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             upgrade_timeout: UPGRADE_TIMEOUT,
             stall_timeout: STALL_TIMEOUT,
@@ -76,6 +79,9 @@ pub const EARLY_BYTES_MAX: usize = 16 * 1024;
 
 /// A head fits into a packet or a few; whoever needs longer holds the socket on purpose.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Two round trips and a signature; whoever needs longer holds the socket on purpose.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longer than browsers pause between the requests of a page, shorter than most balancers keep a connection.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);

@@ -20,6 +20,7 @@ mod server;
 mod settings;
 mod settle_hook;
 mod show;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -45,12 +46,15 @@ pub use server::{Control, ControlToken, ControlTokenFault, ServerConfig, ServerU
 pub use settings::{Given, Kind, Setting, Settings, Source};
 pub use settle_hook::SettleHook;
 pub use show::show;
+pub use tls::{CertificateFiles, TlsConfig, UnknownNames};
 
 /// Everything that an operator has said.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where the gateway listens.
     pub listen: Listen,
+    /// What TLS clients are shown.
+    pub tls: TlsConfig,
     /// Where placements live.
     pub registry: RegistryConfig,
     /// Which release takes new boards.
@@ -163,10 +167,19 @@ impl Reading {
 /// Where the gateway listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
-    /// Addresses for clients; at least one.
+    /// Addresses for clients without TLS.
     pub traffic: Vec<SocketAddr>,
+    /// Addresses for clients with TLS; of the two lists one at least names an address.
+    pub traffic_tls: Vec<SocketAddr>,
     /// The address of the admin API, `/metrics`, `/livez` and `/readyz`; on the loopback interface.
     pub admin: SocketAddr,
+}
+
+impl Listen {
+    /// Returns every address, the admin API's included.
+    pub fn addresses(&self) -> impl Iterator<Item = &SocketAddr> {
+        self.traffic.iter().chain(&self.traffic_tls).chain([&self.admin])
+    }
 }
 
 /// Where placements live.

@@ -8,17 +8,17 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::head_guard::HeadGuard;
 use crate::config::Limits;
 use crate::telemetry::label::Limit;
+use crate::tls::Wire;
 
 /// A client's socket as hyper sees it.
 #[derive(Debug)]
 pub(super) struct ClientIo {
-    stream: TcpStream,
+    stream: Wire,
     guard: HeadGuard,
     pace: Arc<Pace>,
     /// What has come behind a request for an upgrade.
@@ -38,7 +38,7 @@ struct Linger {
 
 impl ClientIo {
     /// Takes an accepted socket.
-    pub(super) fn new(stream: TcpStream, pace: Arc<Pace>, limits: &Limits) -> Self {
+    pub(super) fn new(stream: Wire, pace: Arc<Pace>, limits: &Limits) -> Self {
         Self {
             stream,
             guard: HeadGuard::default(),
@@ -50,7 +50,7 @@ impl ClientIo {
     }
 
     /// Gives the socket up for what follows HTTP.
-    pub(super) fn into_stream(self) -> TcpStream {
+    pub(super) fn into_stream(self) -> Wire {
         self.stream
     }
 

@@ -13,29 +13,37 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::client_io::{ClientIo, Pace, Watch};
+use super::listener::Security;
 use crate::config::Limits;
 use crate::telemetry::Metrics;
 use crate::telemetry::label::Limit;
+use crate::tls::Wire;
 
 /// A client connection, as those who answer its requests know it.
 #[derive(Debug)]
 pub(super) struct Client {
     peer: SocketAddr,
+    security: Security,
     pace: Arc<Pace>,
     seat: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Client {
+    /// Returns whether it speaks TLS.
+    pub(super) fn security(&self) -> Security {
+        self.security
+    }
+
     /// Makes the record of an accepted connection; `seat` is its share of the connections that there may be.
-    pub(super) fn new(peer: SocketAddr, seat: OwnedSemaphorePermit, limits: &Limits) -> Arc<Self> {
+    pub(super) fn new(peer: SocketAddr, security: Security, seat: OwnedSemaphorePermit, limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             peer,
+            security,
             pace: Pace::new(limits),
             seat: Mutex::new(Some(seat)),
         })
@@ -61,7 +69,7 @@ impl Client {
 ///
 /// # Errors
 /// When the client left before.
-pub(super) async fn take_back(upgrade: OnUpgrade) -> Result<(TcpStream, Bytes), hyper::Error> {
+pub(super) async fn take_back(upgrade: OnUpgrade) -> Result<(Wire, Bytes), hyper::Error> {
     let parts = upgrade
         .await?
         .downcast::<TokioIo<ClientIo>>()
@@ -72,7 +80,7 @@ pub(super) async fn take_back(upgrade: OnUpgrade) -> Result<(TcpStream, Bytes), 
 /// Speaks HTTP with a client until it leaves, breaks a bound, or becomes a session; a cancelled `shutdown` lets the
 /// request under way end.
 pub(super) async fn serve<S, A, B>(
-    stream: TcpStream,
+    stream: Wire,
     client: Arc<Client>,
     limits: &Limits,
     metrics: &Metrics,

@@ -69,7 +69,7 @@ async fn attempt(edge: &Edge, client: &Client, mut parts: Parts, upgrade: OnUpgr
     check_origin(&route, &parts.headers)?;
     let seat = edge.session_seat()?;
     let peer = client.peer().ip();
-    clean_request(&mut parts.headers, peer);
+    clean_request(&mut parts.headers, peer, client.security());
     clean_extension_offer(&mut parts.headers);
     parts.headers.remove(CONTENT_LENGTH);
     let handshake = Handshake::new(&parts);

@@ -11,10 +11,12 @@ use http::header::{
     TRANSFER_ENCODING, UPGRADE,
 };
 
+use super::listener::Security;
+
 /// Cleans a client's request for the server, and says from whom it came.
 ///
 /// Of `Connection` nothing is left: whoever sends the request on says what holds for the next hop.
-pub(super) fn clean_request(headers: &mut HeaderMap, peer: IpAddr) {
+pub(super) fn clean_request(headers: &mut HeaderMap, peer: IpAddr, security: Security) {
     let host = headers.get(HOST).cloned();
     drop_hop_by_hop(headers);
     drop_where(headers, |name| {
@@ -24,7 +26,11 @@ pub(super) fn clean_request(headers: &mut HeaderMap, peer: IpAddr) {
         headers.remove(name);
     }
     set(headers, "x-forwarded-for", &peer.to_canonical().to_string());
-    set(headers, "x-forwarded-proto", "http");
+    let scheme = match security {
+        Security::Plain => "http",
+        Security::Tls => "https",
+    };
+    set(headers, "x-forwarded-proto", scheme);
     if let Some(host) = host {
         headers.insert("x-forwarded-host", host);
     }
@@ -146,7 +152,7 @@ mod tests {
             ("x.auth", "admin"),
             ("x-real-ip", "10.0.0.1"),
         ]);
-        clean_request(&mut headers, "::ffff:192.0.2.7".parse().unwrap());
+        clean_request(&mut headers, "::ffff:192.0.2.7".parse().unwrap(), Security::Plain);
         assert_eq!(
             lines(&headers),
             [

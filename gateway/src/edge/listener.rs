@@ -12,13 +12,23 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::config::Listen;
 use crate::telemetry::Metrics;
 use crate::telemetry::label::Limit;
 
 /// Bound addresses.
 #[derive(Debug)]
 pub struct Listeners {
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(TcpListener, Security)>,
+}
+
+/// Whether clients of a listener speak TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// They do not.
+    Plain,
+    /// They do.
+    Tls,
 }
 
 impl Listeners {
@@ -26,8 +36,10 @@ impl Listeners {
     ///
     /// # Errors
     /// When one of them cannot be had; none is bound then.
-    pub fn bind(addresses: &[SocketAddr]) -> Result<Self, BindError> {
-        let bound = addresses.iter().map(|address| bind(*address));
+    pub fn bind(listen: &Listen) -> Result<Self, BindError> {
+        let plain = listen.traffic.iter().map(|address| bind(*address, Security::Plain));
+        let tls = listen.traffic_tls.iter().map(|address| bind(*address, Security::Tls));
+        let bound = plain.chain(tls);
         Ok(Self {
             listeners: bound.collect::<Result<_, _>>()?,
         })
@@ -38,7 +50,10 @@ impl Listeners {
     /// # Errors
     /// When the kernel does not tell.
     pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        self.listeners.iter().map(TcpListener::local_addr).collect()
+        self.listeners
+            .iter()
+            .map(|(listener, _)| listener.local_addr())
+            .collect()
     }
 
     /// Accepts connections until `shutdown`; each comes with its seat, and without a free seat nobody is accepted.
@@ -47,12 +62,12 @@ impl Listeners {
         seats: Arc<Semaphore>,
         metrics: &Metrics,
         shutdown: CancellationToken,
-        take: impl Fn(TcpStream, SocketAddr, OwnedSemaphorePermit),
+        take: impl Fn(TcpStream, Security, SocketAddr, OwnedSemaphorePermit),
     ) {
         let loops = self
             .listeners
             .iter()
-            .map(|listener| accept_on(listener, &seats, metrics, &take));
+            .map(|(listener, security)| accept_on(listener, *security, &seats, metrics, &take));
         tokio::select! {
             () = shutdown.cancelled() => {}
             // A connection that was accepted is handed over before the loop waits again.
@@ -63,9 +78,10 @@ impl Listeners {
 
 async fn accept_on(
     listener: &TcpListener,
+    security: Security,
     seats: &Arc<Semaphore>,
     metrics: &Metrics,
-    take: &impl Fn(TcpStream, SocketAddr, OwnedSemaphorePermit),
+    take: &impl Fn(TcpStream, Security, SocketAddr, OwnedSemaphorePermit),
 ) {
     let mut pause = PAUSE_MIN;
     let mut complaint = Complaint::default();
@@ -80,7 +96,7 @@ async fn accept_on(
                     tracing::debug!(%peer, %error, "client left at once");
                     continue;
                 }
-                take(stream, peer, seat);
+                take(stream, security, peer, seat);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -133,7 +149,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+fn bind(address: SocketAddr, security: Security) -> Result<(TcpListener, Security), BindError> {
     let listen = || -> io::Result<TcpListener> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         // A restarted gateway must not wait for the old one's connections to be forgotten.
@@ -143,13 +159,20 @@ fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
         socket.listen(BACKLOG)?;
         TcpListener::from_std(socket.into())
     };
-    listen().map_err(|source| BindError { address, source })
+    let key = match security {
+        Security::Plain => "listen.traffic",
+        Security::Tls => "listen.traffic_tls",
+    };
+    let listener = listen().map_err(|source| BindError { key, address, source })?;
+    Ok((listener, security))
 }
 
 /// An address cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("listen.traffic = \"{address}\" cannot be bound")]
+#[error("{key} = \"{address}\" cannot be bound")]
 pub struct BindError {
+    /// The setting that names it.
+    key: &'static str,
     /// The address.
     address: SocketAddr,
     /// Why.
@@ -177,9 +200,14 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_is_taken_is_named_with_its_key_and_its_cause_is_told_once() {
-        let first = Listeners::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let listen = |traffic: SocketAddr| Listen {
+            traffic: vec![traffic],
+            traffic_tls: Vec::new(),
+            admin: traffic,
+        };
+        let first = Listeners::bind(&listen("127.0.0.1:0".parse().unwrap())).unwrap();
         let taken = first.addresses().unwrap()[0];
-        let error = Listeners::bind(&[taken]).unwrap_err();
+        let error = Listeners::bind(&listen(taken)).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("listen.traffic = \"{taken}\" cannot be bound")

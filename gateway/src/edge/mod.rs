@@ -44,12 +44,14 @@ use tracing::{Instrument, debug_span};
 
 use self::answer::{Answer, Cause, Refusal, Tally};
 use self::connection::{Client, serve};
+use self::listener::Security;
 use self::request::Wish;
 use self::seats::Seats;
 use crate::board::{Boards, Entrant, EntryError, Pass, Purpose};
 use crate::config::{Config, Route};
 use crate::telemetry::Metrics;
 use crate::telemetry::label::Limit;
+use crate::tls::{Acceptor, HandshakeFault, Wire};
 use crate::upstream::Pool;
 
 pub use listener::{BindError, Listeners};
@@ -62,6 +64,8 @@ pub struct Edge {
     boards: Arc<Boards>,
     metrics: Arc<Metrics>,
     pool: Arc<Pool>,
+    /// Missing where no listener speaks TLS.
+    acceptor: Option<Acceptor>,
     /// Connections that there may be, sessions included.
     connections: Seats,
     sessions: Seats,
@@ -77,6 +81,7 @@ impl Edge {
         config: Arc<Config>,
         boards: Arc<Boards>,
         metrics: Arc<Metrics>,
+        acceptor: Option<Acceptor>,
         shutdown: CancellationToken,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -87,6 +92,7 @@ impl Edge {
             boards,
             metrics,
             pool: Pool::new(),
+            acceptor,
             shutdown,
             tasks: TaskTracker::new(),
         })
@@ -106,7 +112,7 @@ impl Edge {
     ///
     /// Bound the wait from outside: a request ends when its server has answered.
     pub async fn run(self: &Arc<Self>, listeners: Listeners) {
-        let take = |stream, peer, seat| self.take(stream, peer, seat);
+        let take = |stream, security, peer, seat| self.take(stream, security, peer, seat);
         let connections = Arc::clone(self.connections.semaphore());
         let accepting = listeners.accept(connections, &self.metrics, self.shutdown.clone(), take);
         tokio::select! {
@@ -126,13 +132,16 @@ impl Edge {
         }
     }
 
-    fn take(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, seat: OwnedSemaphorePermit) {
+    fn take(self: &Arc<Self>, stream: TcpStream, security: Security, peer: SocketAddr, seat: OwnedSemaphorePermit) {
         let edge = Arc::clone(self);
         let span = debug_span!("client", %peer);
         let serving = async move {
+            let Some(stream) = edge.secure(stream, security).await else {
+                return;
+            };
             let config = edge.config.load_full();
             let limits = &config.limits;
-            let client = Client::new(peer, seat, limits);
+            let client = Client::new(peer, security, seat, limits);
             let answer = async |request| edge.answer(&client, request).await;
             serve(
                 stream,
@@ -147,6 +156,33 @@ impl Edge {
         self.tasks.spawn(serving.instrument(span));
     }
 
+    /// Shakes hands where the listener's clients speak TLS; nothing where that fails.
+    async fn secure(&self, stream: TcpStream, security: Security) -> Option<Wire> {
+        let acceptor = match security {
+            Security::Plain => return Some(stream.into()),
+            Security::Tls => self.acceptor.as_ref()?,
+        };
+        // Cancel-safe: nobody knows of the client before its handshake is over.
+        let accepted = tokio::select! {
+            accepted = acceptor.accept(stream) => accepted,
+            () = self.shutdown.cancelled() => return None,
+        };
+        match accepted {
+            Ok((wire, outcome)) => {
+                self.metrics.tls_handshakes.of(outcome).inc();
+                Some(wire)
+            }
+            Err(fault) => {
+                tracing::debug!(%fault, "no TLS");
+                if let HandshakeFault::Timeout = fault {
+                    self.metrics.limit_hits.of(Limit::TlsHandshakeTimeout).inc();
+                }
+                self.metrics.tls_handshakes.of(fault.outcome()).inc();
+                None
+            }
+        }
+    }
+
     async fn answer(&self, client: &Client, request: Request<Incoming>) -> Answer {
         let (mut parts, body) = request.into_parts();
         let target_bytes_max = self.config.load().limits.target_bytes_max;
@@ -154,7 +190,7 @@ impl Edge {
         let mut answer = match request::check(&mut parts, target_bytes_max) {
             Ok(Wish::Answer) => {
                 let tally = Tally::of_request(&self.metrics);
-                plain::forward(self, client.peer().ip(), parts, body, tally).await
+                plain::forward(self, client, parts, body, tally).await
             }
             Ok(Wish::WebSocket) => handshake::open(self, client, parts, Tally::of_upgrade(&self.metrics)).await,
             Err(problem) => {

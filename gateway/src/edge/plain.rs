@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Edge;
 use super::answer::{Answer, AnswerBody, Cause, Hold, Refusal, Tally};
+use super::connection::Client;
 use super::headers::{clean_request, clean_response};
 use super::problem::{Problem, ProblemType};
 use crate::board::Purpose;
@@ -24,8 +25,8 @@ use crate::telemetry::label::Limit;
 use crate::upstream::{ConnectError, ExchangeError, PoolError, ServerBody, introduce, request_body};
 
 /// Answers a plain request.
-pub(super) async fn forward(edge: &Edge, peer: std::net::IpAddr, parts: Parts, body: Incoming, tally: Tally) -> Answer {
-    match attempt(edge, peer, parts, body).await {
+pub(super) async fn forward(edge: &Edge, client: &Client, parts: Parts, body: Incoming, tally: Tally) -> Answer {
+    match attempt(edge, client, parts, body).await {
         Ok((response, hold)) => response.map(|body| AnswerBody::of_server(body, Some(hold), tally)),
         Err(refusal) => refusal.into_answer(tally),
     }
@@ -33,14 +34,15 @@ pub(super) async fn forward(edge: &Edge, peer: std::net::IpAddr, parts: Parts, b
 
 async fn attempt(
     edge: &Edge,
-    peer: std::net::IpAddr,
+    client: &Client,
     mut parts: Parts,
     body: Incoming,
 ) -> Result<(http::Response<ServerBody>, Hold), Refusal> {
+    let peer = client.peer().ip();
     let (route, board) = edge.route_of(&parts)?;
     let pass = edge.enter(&route, &board, Purpose::Request, peer).await?;
     let url = pass.server().url();
-    clean_request(&mut parts.headers, peer);
+    clean_request(&mut parts.headers, peer, client.security());
     parts.version = Version::HTTP_11;
     if !parts.headers.contains_key(HOST)
         && let Ok(authority) = HeaderValue::from_str(url.authority())

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::tls::Wire;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -14,7 +14,7 @@ use crate::upstream::Dialled;
 
 /// A conversation with a server.
 pub(super) struct Conversation {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Wire>,
     wait: Duration,
     is_over: bool,
 }

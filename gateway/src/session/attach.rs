@@ -3,13 +3,13 @@
 use bytes::BytesMut;
 use handover_protocol::frame::{Limits, Scanner, Sender, encode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tracing::debug;
 
 use crate::config::ServerUrl;
 use crate::relay::Recorded;
 use crate::telemetry::label::Fallback;
+use crate::tls::Wire;
 use crate::upstream::{Agreement, Asking, DialDeadlines, DialError, DialIds, Handshake, dial};
 
 /// Everything that an attachment needs; it outlives the session's borrow.
@@ -30,7 +30,7 @@ pub(super) struct Attachment {
 #[derive(Debug)]
 pub(super) struct Attached {
     /// Its socket.
-    pub stream: TcpStream,
+    pub stream: Wire,
     /// What it said beyond what was swallowed.
     pub said: BytesMut,
     /// Messages that were replayed to it: they count as passed.
@@ -94,7 +94,7 @@ impl Attachment {
 }
 
 struct Dialogue {
-    stream: TcpStream,
+    stream: Wire,
     /// What was read and not swallowed.
     said: BytesMut,
     /// How much of `said` the scanner has passed.
@@ -114,7 +114,11 @@ impl Dialogue {
         if message.is_compressed {
             frame[0] |= RSV1;
         }
-        self.stream.write_all(&frame).await.map_err(|_| Fallback::DialFailed)
+        let said = async {
+            self.stream.write_all(&frame).await?;
+            self.stream.flush().await
+        };
+        said.await.map_err(|_| Fallback::DialFailed)
     }
 
     /// Waits for the next data message, and swallows it while the greeting lasts.

@@ -17,7 +17,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use handover_protocol::SessionId;
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 pub use handle::{Arrival, SessionHandle, clock_ms};
@@ -28,6 +27,7 @@ pub use task::start;
 use crate::board::Admission;
 use crate::config::Route;
 use crate::telemetry::Metrics;
+use crate::tls::Wire;
 use crate::upstream::{Agreement, Handshake, Terms};
 
 /// What the edge hands over when a handshake has succeeded.
@@ -41,7 +41,7 @@ pub struct Setup<C> {
     /// What the client was told of subprotocol and extensions.
     pub agreement: Agreement,
     /// The owner's socket, with what came behind its 101.
-    pub upstream: (TcpStream, Bytes),
+    pub upstream: (Wire, Bytes),
     /// The client's socket once the 101 is written, with what came behind the handshake.
     pub client: C,
     /// What the server said of carrying the session over.

@@ -5,12 +5,12 @@ use std::task::Context;
 use handover_protocol::close::CloseCode;
 use handover_protocol::frame::encode_pong;
 use handover_protocol::machine::session::{Event, Phase};
-use tokio::net::TcpStream;
 use tracing::debug;
 
 use super::task::Task;
 use crate::relay::Fault;
 use crate::telemetry::label::Side;
+use crate::tls::Wire;
 
 impl Task {
     /// Says what the bytes that moved amount to in this phase.
@@ -113,7 +113,7 @@ impl Task {
         // Written now if the socket takes it; else the socket wakes the task.
         if self
             .down
-            .pump(context, &self.limits, None::<&mut TcpStream>, Some(&mut self.client))
+            .pump(context, &self.limits, None::<&mut Wire>, Some(&mut self.client))
             .is_err()
         {
             debug!("the client went while it was held");

@@ -13,7 +13,6 @@ use bytes::Bytes;
 use handover_protocol::close::CloseCode;
 use handover_protocol::frame::{Limits, Reserved, Sender};
 use handover_protocol::machine::session::{Event, Outcome, Phase, Session};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 use tracing::{Instrument, debug_span, error};
@@ -31,12 +30,13 @@ use crate::config::{Replay, Route};
 use crate::relay::{Direction, Recorder, linger};
 use crate::telemetry::Metrics;
 use crate::telemetry::label::{Direction as Way, Fallback, Side};
+use crate::tls::Wire;
 use crate::upstream::{Agreement, Handshake, Server};
 
 /// Starts a session whose handshake has succeeded.
 pub fn start<C, E>(setup: Setup<C>)
 where
-    C: Future<Output = Result<(TcpStream, Bytes), E>> + Send + 'static,
+    C: Future<Output = Result<(Wire, Bytes), E>> + Send + 'static,
     E: Send,
 {
     let tasks = setup.admission.board().sessions_tracker().clone();
@@ -53,8 +53,8 @@ where
 
 pub(super) struct Task {
     pub(super) machine: Session,
-    pub(super) client: TcpStream,
-    pub(super) upstream: Option<TcpStream>,
+    pub(super) client: Wire,
+    pub(super) upstream: Option<Wire>,
     pub(super) up: Direction,
     pub(super) down: Direction,
     pub(super) limits: Limits,
@@ -132,7 +132,7 @@ impl Task {
     /// Waits for the client's socket; nothing where the client has gone or broke the protocol at once.
     async fn open<C, E>(setup: Setup<C>) -> Option<Self>
     where
-        C: Future<Output = Result<(TcpStream, Bytes), E>>,
+        C: Future<Output = Result<(Wire, Bytes), E>>,
     {
         let Setup {
             admission,

@@ -230,6 +230,8 @@ label! {
         EarlyBytes = "early_bytes_max",
         /// A head did not end in time.
         HeadTimeout = "head_timeout",
+        /// A TLS handshake did not end in time.
+        TlsHandshakeTimeout = "tls_handshake_timeout",
         /// No request came in time.
         IdleTimeout = "idle_timeout",
         /// A server did not take a connection in time.
@@ -284,6 +286,22 @@ label! {
         Unavailable = "unavailable",
         /// A bound was reached.
         Limited = "limited",
+        /// The client left first.
+        ClientGone = "client_gone",
+    }
+}
+
+label! {
+    /// What became of a TLS handshake with a client.
+    TlsOutcome {
+        /// It succeeded, with a signature.
+        Full = "full",
+        /// It succeeded, by a ticket of an earlier one.
+        Resumed = "resumed",
+        /// What the client offered or asked for does not suit, or it refused us.
+        Refused = "refused",
+        /// It did not end in time.
+        Timeout = "timeout",
         /// The client left first.
         ClientGone = "client_gone",
     }
@@ -396,6 +414,7 @@ mod tests {
         check::<Side>();
         check::<Limit>();
         check::<UpgradeOutcome>();
+        check::<TlsOutcome>();
         check::<RequestOutcome>();
         check::<RegistryOperation>();
         check::<ControlCall>();

@@ -13,7 +13,7 @@ use super::Label;
 use super::family::{CounterGrid, CounterRow, GaugeRow, HistogramRow, register};
 use super::label::{
     BoardRole, ControlCall, ControlFailure, Crossing, Direction, Fallback, Limit, MoveResult, MoveStep,
-    RegistryOperation, ReloadResult, RequestOutcome, Side, TakeoverResult, UpgradeOutcome,
+    RegistryOperation, ReloadResult, RequestOutcome, Side, TakeoverResult, TlsOutcome, UpgradeOutcome,
 };
 use crate::config::MetricsConfig;
 
@@ -60,6 +60,9 @@ pub struct Metrics {
     pub protocol_violations: CounterRow<Side>,
     /// WebSocket handshakes.
     pub upgrades: CounterRow<UpgradeOutcome>,
+    /// TLS handshakes with clients.
+    pub tls_handshakes: CounterRow<TlsOutcome>,
+    certificate_ends: IntGaugeVec,
     /// Plain requests.
     pub requests: CounterRow<RequestOutcome>,
     /// How long the registry took.
@@ -104,6 +107,14 @@ pub struct MetricsError {
 }
 
 impl Metrics {
+    /// Shows until when certificates hold, each by its file, in seconds since 1970; others are forgotten.
+    pub fn set_certificate_ends(&self, ends: impl Iterator<Item = (String, i64)>) {
+        self.certificate_ends.reset();
+        for (file, end) in ends {
+            self.certificate_ends.with_label_values(&[&file]).set(end);
+        }
+    }
+
     /// Registers every series, at zero.
     ///
     /// # Errors
@@ -225,6 +236,17 @@ impl Metrics {
                 "side",
             ),
             upgrades: CounterRow::register(into, "handover_upgrades_total", "WebSocket handshakes.", "outcome"),
+            tls_handshakes: CounterRow::register(
+                into,
+                "handover_tls_handshakes_total",
+                "TLS handshakes with clients.",
+                "outcome",
+            ),
+            certificate_ends: gauge(
+                "handover_tls_certificate_not_after_seconds",
+                "Until when a certificate that clients are shown holds, in seconds since 1970.",
+                &["certificate"],
+            ),
             requests: CounterRow::register(into, "handover_requests_total", "Plain requests.", "outcome"),
             registry_seconds: HistogramRow::register(
                 into,

@@ -9,7 +9,6 @@ use handover_protocol::{BoardId, Generation, ServerName, SessionId};
 use http::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, UPGRADE};
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Empty;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::agreement::{Agreement, AgreementFault};
@@ -18,6 +17,7 @@ use super::handshake::{Asking, Handshake, Offer};
 use super::pool::ServerBody;
 use super::terms::Terms;
 use crate::config::ServerUrl;
+use crate::tls::Wire;
 
 /// Whose dial it is, as the server is told.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ impl DialDeadlines {
 #[derive(Debug)]
 pub struct Dialled {
     /// The socket.
-    pub stream: TcpStream,
+    pub stream: Wire,
     /// What the server sent behind its 101.
     pub early: Bytes,
     /// The headers of the 101, as they came.
@@ -98,7 +98,7 @@ pub async fn dial(
     let raw = connection.into_raw(hyper::upgrade::on(response));
     let (stream, early) = answer_by(deadlines.answered, raw).await?;
     Ok(Dialled {
-        stream,
+        stream: stream.into(),
         early,
         headers,
         agreement,

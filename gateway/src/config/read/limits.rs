@@ -18,6 +18,7 @@ pub(super) fn read_limits(mut section: Section<'_>) -> Limits {
     size("early_bytes_max", &mut limits.early_bytes_max);
     let mut time = |name, place: &mut Duration| section.duration(name, place, TIME_MIN..=TIME_MAX);
     time("head_timeout", &mut limits.head_timeout);
+    time("tls_handshake_timeout", &mut limits.tls_handshake_timeout);
     time("idle_timeout", &mut limits.idle_timeout);
     time("upgrade_timeout", &mut limits.upgrade_timeout);
     time("stall_timeout", &mut limits.stall_timeout);

@@ -6,36 +6,52 @@ use super::tree::{Item, Section};
 use crate::config::Listen;
 
 pub(super) fn read_listen(mut section: Section<'_>) -> Option<Listen> {
-    let traffic = section.require("traffic", "[\"127.0.0.1:8080\"]");
+    let traffic_tls = section.take("traffic_tls");
+    let traffic = if traffic_tls.is_some() {
+        section.take("traffic")
+    } else {
+        section.require("traffic", "[\"127.0.0.1:8080\"]")
+    };
     let admin = section.require("admin", "\"127.0.0.1:8081\"");
     section.close();
-    let traffic = traffic.and_then(|item| read_traffic(&item));
+    let is_whole = traffic.is_some() || traffic_tls.is_some();
+    let mut addresses = Vec::new();
+    let empty = |item: &Option<Item<'_>>| item.as_ref().and_then(Item::list).is_none_or(|list| list.is_empty());
+    if is_whole && empty(&traffic) && empty(&traffic_tls) {
+        let item = traffic.as_ref().or(traffic_tls.as_ref());
+        if let Some(item) = item
+            && item.list().is_some()
+        {
+            item.spot
+                .fault("is empty", "name at least one address: [\"127.0.0.1:8080\"]");
+        }
+    }
+    let tls = traffic_tls.map_or(Some(Vec::new()), |item| read_traffic(&item, &mut addresses));
+    let traffic = traffic.map_or(Some(Vec::new()), |item| read_traffic(&item, &mut addresses));
     let admin = admin.and_then(|item| Some((read_address(&item)?, item)));
     if let Some((address, item)) = &admin {
-        check_admin(*address, traffic.as_deref().unwrap_or_default(), item);
+        check_admin(*address, &addresses, item);
     }
     Some(Listen {
-        traffic: traffic?,
+        traffic: traffic.filter(|_| is_whole)?,
+        traffic_tls: tls?,
         admin: admin?.0,
     })
 }
 
-fn read_traffic(item: &Item<'_>) -> Option<Vec<SocketAddr>> {
+/// Reads addresses, and adds them to those that are `taken`.
+fn read_traffic(item: &Item<'_>, taken: &mut Vec<SocketAddr>) -> Option<Vec<SocketAddr>> {
     let items = item.list()?;
-    if items.is_empty() {
-        item.spot
-            .fault("is empty", "name at least one address: [\"127.0.0.1:8080\"]");
-        return None;
-    }
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for item in &items {
         let Some(address) = read_address(item) else { continue };
-        if addresses.iter().any(|earlier| collide(*earlier, address)) {
+        if taken.iter().any(|earlier| collide(*earlier, address)) {
             item.spot.fault(
                 "is taken by an address before it",
                 "remove one of the two, or change its port",
             );
         }
+        taken.push(address);
         addresses.push(address);
     }
     (addresses.len() == items.len()).then_some(addresses)
@@ -68,7 +84,7 @@ fn check_admin(admin: SocketAddr, traffic: &[SocketAddr], item: &Item<'_>) {
     }
     if traffic.iter().any(|address| collide(*address, admin)) {
         item.spot.fault(
-            "is an address of listen.traffic too",
+            "is an address of listen.traffic or listen.traffic_tls too",
             "give the admin listener a port of its own",
         );
     }

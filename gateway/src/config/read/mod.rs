@@ -6,6 +6,7 @@ mod limits;
 mod listen;
 mod route;
 mod server;
+mod tls;
 mod tree;
 pub(super) mod units;
 
@@ -20,7 +21,7 @@ use self::server::ReadServers;
 use self::tree::{Item, Section};
 use super::finding::{Findings, Severity};
 use super::overrides::overlay;
-use super::{Config, LogConfig, MetricsConfig, RegistryConfig, Releases, Shutdown};
+use super::{Config, Listen, LogConfig, MetricsConfig, RegistryConfig, Releases, Shutdown};
 
 /// Reads a file's text; none where something is wrong, and `findings` says what.
 ///
@@ -37,6 +38,7 @@ pub(super) fn read(text: &str, variables: &str, folder: &Path, findings: &Findin
     overlay(&mut document, variables.into_inner(), findings);
     let mut root = Section::root(findings, &document);
     let listen = listen::read_listen(root.section("listen"));
+    let tls = tls::read_tls(&mut root, listen.as_ref(), folder);
     let registry = read_registry(root.section("registry"), folder);
     let releases_section = root.section("releases");
     let current_spot = releases_section.spot_of("current");
@@ -58,6 +60,7 @@ pub(super) fn read(text: &str, variables: &str, folder: &Path, findings: &Findin
     }
     Some(Config {
         listen: listen?,
+        tls,
         registry: registry?,
         releases: releases?,
         servers: servers.configs,

@@ -177,7 +177,7 @@ fn check_not_ours(url: &ServerUrl, item: &Item<'_>, listen: Option<&Listen>) {
         let same_host = address == Some(ours.ip()) || (url.is_loopback() && ours.ip().is_unspecified());
         same_host && url.port() == ours.port()
     };
-    if listen.traffic.iter().chain([&listen.admin]).any(is_same) {
+    if listen.addresses().any(is_same) {
         item.spot.fault(
             "is an address of the gateway itself",
             "write the address of the board server",
@@ -195,13 +195,13 @@ fn note_once<T: Eq + std::hash::Hash>(seen: &mut HashMap<T, String>, value: T, i
 }
 
 #[cfg(unix)]
-fn is_readable_by_all(path: &Path) -> bool {
+pub(super) fn is_readable_by_all(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
 }
 
 #[cfg(not(unix))]
-fn is_readable_by_all(_path: &Path) -> bool {
+pub(super) fn is_readable_by_all(_path: &Path) -> bool {
     false
 }
 

@@ -328,6 +328,11 @@ impl<'f> Section<'f> {
         }
     }
 
+    /// Reads whether a key is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.table.is_some_and(|table| table.get(name).is_some())
+    }
+
     /// Returns a value that need not be there.
     pub(super) fn take(&mut self, name: &'static str) -> Option<Item<'f>> {
         self.known.push(name);
@@ -416,7 +421,8 @@ impl<'f> Section<'f> {
         let values = match item.as_ref().map(|item| item.value) {
             Some(DeValue::Array(values)) if !values.is_empty() => item.as_ref().and_then(Item::items),
             Some(DeValue::Array(_)) | None => {
-                let fix = format!("add [[{name}]] and below it {example}");
+                let key = self.key_of(name);
+                let fix = format!("add [[{key}]] and below it {example}");
                 self.spot_of(name).fault("is empty: there must be at least one", fix);
                 None
             }

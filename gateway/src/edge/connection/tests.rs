@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
@@ -33,14 +33,14 @@ impl Echo {
                 let seat = Arc::clone(&seats).try_acquire_owned().unwrap();
                 let (limits, metrics, stop) = (limits.clone(), Arc::clone(&counted), stop.clone());
                 tokio::spawn(async move {
-                    let client = Client::new(peer, seat, &limits);
+                    let client = Client::new(peer, Security::Plain, seat, &limits);
                     let pace = Arc::clone(client.pace());
                     let answer = async |request| {
                         let response = echo(request, limits.target_bytes_max).await;
                         pace.request_ends();
                         response
                     };
-                    serve(stream, client, &limits, &metrics, stop, answer).await;
+                    serve(stream.into(), client, &limits, &metrics, stop, answer).await;
                 });
             }
         });

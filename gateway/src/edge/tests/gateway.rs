@@ -61,7 +61,7 @@ impl Gateway {
         change: impl FnOnce(&mut Limits),
     ) -> Self {
         let text = format!(
-            "[listen]\ntraffic = [\"127.0.0.1:1\"]\nadmin = \"127.0.0.1:2\"\n[registry]\nfile = \"r.db\"\n\
+            "[listen]\ntraffic = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:2\"\n[registry]\nfile = \"r.db\"\n\
              [releases]\ncurrent = \"r1\"\n[[servers]]\nname = \"board-1\"\nurl = \"http://{server}\"\nrelease = \"r1\"\n\
              {control}\n[[routes]]\nname = \"boards\"\nboard = {{ path = \"/b/{{board}}/**\" }}\n{route}\n"
         );
@@ -89,9 +89,15 @@ impl Gateway {
             Placer::new(config.releases.current.clone(), TaskTracker::new()),
             TaskTracker::new(),
         );
-        let listeners = Listeners::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let listeners = Listeners::bind(&config.listen).unwrap();
         let address = listeners.addresses().unwrap()[0];
-        let edge = Edge::new(config, Arc::clone(&boards), Arc::clone(&metrics), shutdown.clone());
+        let edge = Edge::new(
+            config,
+            Arc::clone(&boards),
+            Arc::clone(&metrics),
+            None,
+            shutdown.clone(),
+        );
         let running = tokio::spawn(async move { edge.run(listeners).await });
         Self {
             address,
