@@ -16,5 +16,6 @@ mod monitoring;
 mod opaque;
 mod refusals;
 mod servers;
+mod sessions;
 mod shell;
 mod tls;

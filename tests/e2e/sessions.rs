@@ -1,0 +1,85 @@
+//! What operators see of sessions, and the end of one by their hand.
+
+use std::time::Duration;
+
+use handover_protocol::admin::{DrainMode, MoveRequest, SessionList};
+use handover_tests::{BoardServer, Database, Gateway, Program, Route, User};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+#[tokio::test]
+async fn sessions_are_listed_where_they_are_and_closed_one_by_one() {
+    let database = Database::fresh().await;
+    let server = async |name: &str, release: &str| {
+        BoardServer::builder(Program::Reference, name, release, &database)
+            .start()
+            .await
+    };
+    let (first, second) = (server("board-1", "r1").await, server("board-2", "r2").await);
+    let route = Route::whiteboard();
+    let gateway = Gateway::builder("r1").server(&first).server(&second).route(&route);
+    let gateway = gateway.start().await;
+    gateway.all_ready().await;
+    let mut ann = User::join(gateway.traffic(), "b", "ann").await;
+    let list = sessions(&gateway, "b").await.sessions;
+    let [of_ann] = list.as_slice() else {
+        panic!("one session is there: {list:?}")
+    };
+    assert_eq!((of_ann.board.as_str(), of_ann.server.as_str()), ("b", "board-1"));
+    assert_eq!((of_ann.client.as_str(), of_ann.switches), ("127.0.0.1", 0));
+    assert!(of_ann.transparent && of_ann.opened_at_ms > 0, "{of_ann:?}");
+
+    let mut bob = User::join(gateway.traffic(), "b", "bob").await;
+    let list = sessions(&gateway, "b").await.sessions;
+    assert_eq!(list.len(), 2);
+    assert_eq!(list[0].session, of_ann.session, "the oldest comes first");
+
+    let request = MoveRequest {
+        to: "board-2".parse().expect("a good name"),
+        mode: DrainMode::Transparent,
+    };
+    let moved = gateway.admin().move_board("b", &request).await;
+    assert!(moved.as_ref().is_ok_and(|report| report.is_moved()), "{moved:?}");
+    for session in sessions(&gateway, "b").await.sessions {
+        assert_eq!((session.server.as_str(), session.switches), ("board-2", 1));
+    }
+
+    let path = format!("/v1/sessions/{}", of_ann.session);
+    let refused = delete(&gateway, &format!("{path}?code=1005")).await;
+    assert_eq!(refused, (StatusCode::BAD_REQUEST, "invalid-field".to_owned()));
+    let closed = delete(&gateway, &format!("{path}?code=4001")).await;
+    assert_eq!(closed.0, StatusCode::NO_CONTENT, "{closed:?}");
+    assert_eq!(ann.closed(SOON).await, Some(4001));
+    let of_bob = &list[1].session;
+    assert_eq!(
+        delete(&gateway, &format!("/v1/sessions/{of_bob}")).await.0,
+        StatusCode::NO_CONTENT
+    );
+    assert_eq!(bob.closed(SOON).await, Some(1008));
+    let unknown = delete(&gateway, "/v1/sessions/nobody").await;
+    assert_eq!(unknown, (StatusCode::NOT_FOUND, "unknown-session".to_owned()));
+    let metrics = gateway.admin().metrics().await.expect("it answers");
+    assert_eq!(
+        metrics.value("handover_bounced_sessions_total", &[]),
+        Some(0.0),
+        "who is closed for good is not told to come back"
+    );
+}
+
+async fn sessions(gateway: &Gateway, board: &str) -> SessionList {
+    let path = format!("/v1/boards/{board}/sessions");
+    let body = gateway.admin().send_raw(Method::GET, &path, None::<&()>).await;
+    serde_json::from_str(&body.expect("the gateway answers")).expect("it lists sessions")
+}
+
+/// Returns the status and the problem's type, where it is one.
+async fn delete(gateway: &Gateway, path: &str) -> (StatusCode, String) {
+    let url = format!("{}{path}", gateway.admin().url());
+    let answer = reqwest::Client::new().delete(url).send().await.expect("it answers");
+    let status = answer.status();
+    let body: Value = answer.json().await.unwrap_or_default();
+    (status, body["type"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Far more than it takes.
+const SOON: Duration = Duration::from_secs(60);
