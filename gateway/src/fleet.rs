@@ -1,14 +1,14 @@
 //! The boards, servers and moves of this gateway, as drains and the admin API ask for them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use handover_protocol::admin::{
-    BoardView, DEFAULT_WEIGHT, DeathReport, DrainMode, MoveRecord, MoveReport, ServerOrigin, ServerState, ServerView,
-    SessionView,
+    BoardView, DeathReport, DrainMode, MoveRecord, MoveReport, ServerOrigin, ServerState, ServerView, SessionView,
 };
 use handover_protocol::close::CloseCode;
+use handover_protocol::machine::drain::TargetLoad;
 use handover_protocol::machine::health::Verdict;
 use handover_protocol::{BoardId, ServerName, SessionId};
 use tracing::{info, warn};
@@ -65,9 +65,9 @@ impl Fleet for GatewayFleet {
                 state,
                 reason,
                 safe_to_terminate: is_idle && !takes_newcomers,
-                weight: DEFAULT_WEIGHT,
-                capacity: None,
-                labels: BTreeMap::new(),
+                weight: server.allotment().weight,
+                capacity: server.allotment().capacity,
+                labels: server.allotment().labels.clone(),
                 origin: ServerOrigin::Config,
             }
         };
@@ -76,6 +76,24 @@ impl Fleet for GatewayFleet {
 
     fn is_ready(&self, server: &ServerName) -> bool {
         self.servers.get(server).is_some_and(|server| server.is_ready())
+    }
+
+    fn takes_boards(&self, server: &ServerName) -> bool {
+        self.servers.get(server).is_some_and(|target| {
+            let room = target.room(self.boards.owned_by(server));
+            target.is_ready() && target.allotment().weight > 0 && room != Some(0)
+        })
+    }
+
+    fn target(&self, server: &ServerName) -> Option<TargetLoad> {
+        let target = self.servers.get(server).filter(|_| self.takes_boards(server))?;
+        let boards = self.boards.open(Some(server));
+        Some(TargetLoad {
+            server: server.clone(),
+            load: boards.iter().map(|board| 1 + board.sessions).sum(),
+            weight: target.allotment().weight,
+            room: target.room(self.boards.owned_by(server)),
+        })
     }
 
     fn has_met_ready_server(&self) -> bool {

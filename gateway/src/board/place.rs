@@ -24,13 +24,14 @@ use tracing::{Instrument, info, info_span, warn};
 use super::{Board, Boards};
 use crate::config::Route;
 use crate::registry::{CasError, RegistryError};
+use crate::telemetry::label::Limit;
 use crate::upstream::{ControlError, Server};
 
 /// Says why no server took the board.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
-    /// No server of the current release is ready.
-    #[error("no server of release {release} is ready to take a board")]
+    /// No server of the current release is ready, has a weight, and has room.
+    #[error("no server of release {release} is ready and has room for another board")]
     NoServer {
         /// The current release.
         release: ReleaseName,
@@ -164,6 +165,10 @@ impl Placer {
         let is_open = |server: &Server| !avoided.contains(server.name()) && !newcomers.closed.contains(server.name());
         let is_of_release = |server: &Server| *server.release() == newcomers.release;
         let servers = &boards.servers;
+        let is_full = |server: &Server| server.is_ready() && is_open(server) && server.room(load(server)) == Some(0);
+        if servers.all().iter().any(|server| is_full(server)) {
+            boards.metrics.limit_hits.of(Limit::Capacity).inc();
+        }
         let server = match choice {
             Choice::Release => servers
                 .least_loaded(load, |server| is_open(server) && is_of_release(server))

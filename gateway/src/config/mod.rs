@@ -42,7 +42,7 @@ pub use path_pattern::{PathPattern, PathPatternFault};
 pub use report::{Faults, Report};
 pub use route::{Greeting, Replay, Route, RouteMode};
 pub use schema::{schema, schema_text};
-pub use server::{Control, ControlToken, ControlTokenFault, ServerConfig, ServerUrl, ServerUrlFault};
+pub use server::{Allotment, Control, ControlToken, ControlTokenFault, ServerConfig, ServerUrl, ServerUrlFault};
 pub use settings::{Given, Kind, Setting, Settings, Source};
 pub use settle_hook::SettleHook;
 pub use show::show;

@@ -1,10 +1,12 @@
 //! Board servers as the operator names them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use handover_protocol::admin::DEFAULT_WEIGHT;
 use handover_protocol::{ReleaseName, ServerName};
 
 /// One board server.
@@ -18,6 +20,46 @@ pub struct ServerConfig {
     pub control: Option<Control>,
     /// The version that it runs.
     pub release: ReleaseName,
+    /// What it is given.
+    pub allotment: Allotment,
+}
+
+/// What a server is given of the boards that look for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allotment {
+    /// Its share beside that of the others; 0: nothing.
+    pub weight: u32,
+    /// Boards that it may own and beyond which it is given none; absent: as many as come.
+    pub capacity: Option<u64>,
+    /// What its operator notes with it.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Allotment {
+    /// Largest weight.
+    pub const WEIGHT_MAX: u32 = 10_000;
+
+    /// Most boards that a capacity can name.
+    pub const CAPACITY_MAX: u64 = 10_000_000;
+
+    /// Most labels of a server.
+    pub const LABELS_MAX: usize = 16;
+
+    /// Longest name of a label, in bytes.
+    pub const LABEL_NAME_BYTES_MAX: usize = 64;
+
+    /// Longest value of a label, in bytes.
+    pub const LABEL_BYTES_MAX: usize = 256;
+}
+
+impl Default for Allotment {
+    fn default() -> Self {
+        Self {
+            weight: DEFAULT_WEIGHT,
+            capacity: None,
+            labels: BTreeMap::new(),
+        }
+    }
 }
 
 /// Where a server's control contract is called.

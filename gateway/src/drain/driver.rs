@@ -357,19 +357,19 @@ impl Driver {
     }
 
     fn targets(&mut self) -> Event {
-        self.ready = self.ready_targets();
-        let targets = self.ready.iter().map(|server| TargetLoad {
-            load: self.desk.fleet.load(server),
-            server: server.clone(),
-        });
-        Event::TargetsChanged {
-            targets: targets.collect(),
-        }
+        let targets = self.target_loads();
+        self.ready = targets.iter().map(|target| target.server.clone()).collect();
+        Event::TargetsChanged { targets }
+    }
+
+    fn target_loads(&self) -> Vec<TargetLoad> {
+        let targets = self.job.plan.targets.iter();
+        targets.filter_map(|server| self.desk.fleet.target(server)).collect()
     }
 
     fn ready_targets(&self) -> Vec<ServerName> {
-        let is_ready = |server: &&ServerName| self.desk.fleet.is_ready(server);
-        self.job.plan.targets.iter().filter(is_ready).cloned().collect()
+        let takes_boards = |server: &&ServerName| self.desk.fleet.takes_boards(server);
+        self.job.plan.targets.iter().filter(takes_boards).cloned().collect()
     }
 }
 

@@ -7,6 +7,7 @@ use crate::mover::{MoveOrder, Outlook};
 use crate::registry::RegistryError;
 use handover_protocol::admin::{BoardView, DeathReport, DrainMode, MoveRecord, MoveReport, ServerView, SessionView};
 use handover_protocol::close::CloseCode;
+use handover_protocol::machine::drain::TargetLoad;
 use handover_protocol::{BoardId, ServerName, SessionId};
 
 /// What can be asked of the boards and servers, and done with them.
@@ -16,6 +17,12 @@ pub trait Fleet: Send + Sync + 'static {
 
     /// Reads whether a server may be given boards; false for one that is not configured.
     fn is_ready(&self, server: &ServerName) -> bool;
+
+    /// Reads whether a server may be given a drain's boards: it is ready, has a weight, and is not full.
+    fn takes_boards(&self, server: &ServerName) -> bool;
+
+    /// Returns what a server carries that may be given a drain's boards.
+    fn target(&self, server: &ServerName) -> Option<TargetLoad>;
 
     /// Reads whether any server was ever ready to be given boards, also if none is any more.
     fn has_met_ready_server(&self) -> bool;

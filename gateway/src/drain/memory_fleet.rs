@@ -9,6 +9,7 @@ use handover_protocol::admin::{
     ServerState, ServerView, SessionView,
 };
 use handover_protocol::close::CloseCode;
+use handover_protocol::machine::drain::TargetLoad;
 use handover_protocol::{BoardId, Generation, ServerName, SessionId};
 
 use super::*;
@@ -190,6 +191,19 @@ impl Fleet for Handle {
 
     fn is_ready(&self, server: &ServerName) -> bool {
         !self.0.lock().unready.contains(server)
+    }
+
+    fn takes_boards(&self, server: &ServerName) -> bool {
+        self.is_ready(server)
+    }
+
+    fn target(&self, server: &ServerName) -> Option<TargetLoad> {
+        self.is_ready(server).then(|| TargetLoad {
+            server: server.clone(),
+            load: self.open(Some(server)).iter().map(|board| 1 + board.sessions).sum(),
+            weight: DEFAULT_WEIGHT,
+            room: None,
+        })
     }
 
     fn has_met_ready_server(&self) -> bool {

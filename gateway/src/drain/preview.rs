@@ -86,12 +86,7 @@ impl Drains {
     }
 
     fn loads(&self, targets: &[ServerName]) -> Vec<TargetLoad> {
-        let ready = targets.iter().filter(|target| self.fleet.is_ready(target));
-        let load = |server: &ServerName| TargetLoad {
-            load: self.fleet.load(server),
-            server: server.clone(),
-        };
-        ready.map(load).collect()
+        targets.iter().filter_map(|server| self.fleet.target(server)).collect()
     }
 }
 

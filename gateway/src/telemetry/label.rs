@@ -214,6 +214,8 @@ label! {
     Limit {
         /// Sessions at once.
         Sessions = "sessions_max",
+        /// Boards of a server.
+        Capacity = "capacity",
         /// Connections at once.
         Connections = "connections_max",
         /// File descriptors; the operating system's bound.

@@ -150,6 +150,7 @@ pub(super) fn opaque(name: &str, authority: &str) -> ServerConfig {
         url: format!("http://{authority}").parse().unwrap(),
         control: None,
         release: "r1".parse().unwrap(),
+        allotment: crate::config::Allotment::default(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use handover_protocol::admin::Level;
 use handover_protocol::contract::BoardReport;
+use handover_protocol::machine::drain::relative_load;
 use handover_protocol::machine::health::Verdict;
 use handover_protocol::{BoardId, Incarnation, Owner, ReleaseName, ServerName};
 use tokio::sync::{Notify, watch};
@@ -15,7 +16,7 @@ use tokio::sync::{Notify, watch};
 use super::control::{BoardListing, ControlClient, ControlHttp};
 use super::control_error::ControlError;
 use super::memory::{Dead, ServerMemory};
-use crate::config::{Limits, ServerConfig, ServerUrl};
+use crate::config::{Allotment, Limits, ServerConfig, ServerUrl};
 use crate::telemetry::{Metrics, ServerMetrics};
 
 /// One board server.
@@ -127,6 +128,17 @@ impl Server {
     /// Returns the release that the configuration says it runs.
     pub fn release(&self) -> &ReleaseName {
         &self.config.release
+    }
+
+    /// Returns what it is given of the boards that look for a server.
+    pub fn allotment(&self) -> &Allotment {
+        &self.config.allotment
+    }
+
+    /// Returns for how many more boards it has room if it owns so many; nothing where it has no bound.
+    pub fn room(&self, owned: usize) -> Option<u64> {
+        let capacity = self.allotment().capacity?;
+        Some(capacity.saturating_sub(owned as u64))
     }
 
     /// Returns the way to call its control contract; none of an opaque server.
@@ -351,8 +363,8 @@ impl Servers {
         &self.all
     }
 
-    /// Returns the ready server among those that are fit which has the least load; the first in the configuration of
-    /// equals.
+    /// Returns the ready server among those that are fit which has the least load for its weight; the first in the
+    /// configuration of equals. One without a weight, or without room for one more, is none.
     pub fn least_loaded(
         &self,
         load: impl Fn(&Server) -> usize,
@@ -360,8 +372,11 @@ impl Servers {
     ) -> Option<Arc<Server>> {
         self.all
             .iter()
-            .filter(|server| server.is_ready() && is_fit(server))
-            .min_by_key(|server| load(server))
+            .filter(|server| server.is_ready() && server.allotment().weight > 0 && is_fit(server))
+            .map(|server| (load(server), server))
+            .filter(|(load, server)| server.room(*load) != Some(0))
+            .min_by_key(|(load, server)| relative_load(*load as u64 + 1, server.allotment().weight))
+            .map(|(_, server)| server)
             .cloned()
     }
 

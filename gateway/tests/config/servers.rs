@@ -184,3 +184,32 @@ fn limits_shutdown_and_metrics_are_checked() {
     let (config, _) = parse(&extended("[metrics]\nopen_boards_alias = \"\"")).unwrap();
     assert_eq!(config.metrics.open_boards_alias, None);
 }
+
+#[test]
+fn what_a_server_is_given_is_bounded() {
+    let check = |line: &str, expected: &str| {
+        check_fault("name = \"a\"\n", &format!("name = \"a\"\n{line}\n"), expected);
+    };
+    check("weight = 10001", "10 servers[0].weight is out of bounds");
+    check("weight = -1", "10 servers[0].weight is out of bounds");
+    check("capacity = 0", "10 servers[0].capacity is out of bounds");
+    check(
+        "labels = \"zone\"",
+        "10 servers[0].labels must be a table, and is a string",
+    );
+    check(
+        "labels = { zone = 1 }",
+        "10 servers[0].labels.zone must be a string, and is a whole number",
+    );
+    let long = format!("labels = {{ {} = \"a\" }}", "n".repeat(65));
+    check(&long, &format!("10 servers[0].labels.{} is too long", "n".repeat(65)));
+    let many: Vec<String> = (0..17).map(|number| format!("l{number} = \"a\"")).collect();
+    let many = format!("labels = {{ {} }}", many.join(", "));
+    check(&many, "10 servers[0].labels has too many labels");
+    let given = "name = \"a\"\nweight = 0\ncapacity = 7\nlabels = { zone = \"x\" }\n";
+    let (config, _) = parse(&edited(&[("name = \"a\"\n", given)])).unwrap();
+    let allotment = &config.servers[0].allotment;
+    assert_eq!((allotment.weight, allotment.capacity), (0, Some(7)));
+    assert_eq!(allotment.labels.get("zone").map(String::as_str), Some("x"));
+    assert_eq!(config.servers[1].allotment.weight, 100);
+}

@@ -1,12 +1,12 @@
 //! Reads `[[servers]]`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::path::Path;
 
 use super::non_empty;
 use super::tree::{Item, Section};
-use crate::config::{Control, ControlToken, Listen, ServerConfig, ServerUrl};
+use crate::config::{Allotment, Control, ControlToken, Listen, ServerConfig, ServerUrl};
 
 /// The servers, and what other sections must know of them.
 pub(super) struct ReadServers<'f> {
@@ -55,6 +55,7 @@ fn read_server<'f>(
     let control_url = section.take("control_url");
     let token_file = section.take("control_token_file");
     let release = section.require("release", "\"2026-11-20\"");
+    let allotment = read_allotment(&mut section);
     section.close();
     if control_url.is_none() && servers.opaque.is_none() {
         servers.opaque = Some(key);
@@ -99,7 +100,41 @@ fn read_server<'f>(
         url: url?,
         control,
         release: release?,
+        allotment,
     })
+}
+
+fn read_allotment(section: &mut Section<'_>) -> Allotment {
+    let mut allotment = Allotment::default();
+    section.read("weight", &mut allotment.weight, |item| {
+        u32::try_from(item.number(0..=Allotment::WEIGHT_MAX.into())?).ok()
+    });
+    section.read("capacity", &mut allotment.capacity, |item| {
+        item.number(1..=Allotment::CAPACITY_MAX).map(Some)
+    });
+    section.read("labels", &mut allotment.labels, read_labels);
+    allotment
+}
+
+fn read_labels(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
+    let entries = item.section("write labels = { zone = \"a\" }")?.entries();
+    if entries.len() > Allotment::LABELS_MAX {
+        let fix = format!("keep {} at most", Allotment::LABELS_MAX);
+        item.spot.fault("has too many labels", fix);
+        return None;
+    }
+    let read = |(name, item): (String, Item<'_>)| {
+        let value = item.text()?;
+        let is_long = name.len() > Allotment::LABEL_NAME_BYTES_MAX || value.len() > Allotment::LABEL_BYTES_MAX;
+        if is_long || name.is_empty() {
+            let (name_max, value_max) = (Allotment::LABEL_NAME_BYTES_MAX, Allotment::LABEL_BYTES_MAX);
+            let fix = format!("name it by 1 to {name_max} bytes, and say at most {value_max} bytes");
+            item.spot.fault("is too long, or has no name", fix);
+            return None;
+        }
+        Some((name, value.to_owned()))
+    };
+    entries.into_iter().map(read).collect()
 }
 
 /// Reads a server's URL.

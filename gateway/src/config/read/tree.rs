@@ -456,6 +456,17 @@ impl<'f> Section<'f> {
         }
     }
 
+    /// Takes every key of a table whose keys are names of the operator's own.
+    pub(super) fn entries(self) -> Vec<(String, Item<'f>)> {
+        let mut entries = Vec::new();
+        for (name, value) in self.table.into_iter().flatten() {
+            let name = name.get_ref().as_ref();
+            let item = Item::of(self.spot.findings, self.key_of(name), value);
+            entries.push((name.to_owned(), item));
+        }
+        entries
+    }
+
     /// Adds a fault for each key that nobody asked for.
     pub(super) fn close(self) {
         let Some(table) = self.table else { return };

@@ -1,5 +1,6 @@
 //! What the gateway hears of servers that start, stop, restart and misbehave.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -222,6 +223,35 @@ async fn new_boards_go_to_the_least_loaded_ready_server_of_the_release() {
     assert_eq!(choose("r1", |_| 0, &["b", "c"]), None);
     assert_eq!(choose("r2", |_| 9, &[]), chosen("d"));
     assert_eq!(choose("r3", |_| 0, &[]), None);
+}
+
+#[tokio::test]
+async fn new_boards_are_shared_out_by_weight_and_within_capacity() {
+    let mut listeners = Vec::new();
+    let mut configs = Vec::new();
+    for (name, weight, capacity) in [("a", 300, None), ("b", 100, None), ("c", 100, Some(4)), ("d", 0, None)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut config = opaque(name, &listener.local_addr().unwrap().to_string());
+        (config.allotment.weight, config.allotment.capacity) = (weight, capacity);
+        configs.push(config);
+        listeners.push(listener);
+    }
+    let asked = Asked::start(&configs).await;
+    let mut boards: BTreeMap<String, usize> = BTreeMap::new();
+    for _ in 0..44 {
+        let load = |server: &Server| boards.get(server.name().as_str()).copied().unwrap_or_default();
+        let chosen = asked.servers.least_loaded(load, |_| true).unwrap();
+        *boards.entry(chosen.name().as_str().to_owned()).or_default() += 1;
+    }
+    let shares: Vec<_> = boards.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+    assert_eq!(shares, [("a", 30), ("b", 10), ("c", 4)]);
+    assert!(
+        asked
+            .servers
+            .least_loaded(|_| 4, |server| server.room(0).is_some())
+            .is_none(),
+        "c is full"
+    );
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ use self::status::LastWords;
 pub use advice::advice;
 pub use event::{Anomaly, Command, Event};
 pub use snapshot::DrainSnapshot;
-pub use targets::{TargetLoad, spread};
+pub use targets::{TargetLoad, relative_load, spread};
 pub use terms::Terms;
 pub use worklist::{BACK_OFF, OpenBoard, TRIES_MAX};
 

@@ -15,13 +15,25 @@ pub struct TargetLoad {
     pub server: ServerName,
     /// Its open boards and their sessions, added up.
     pub load: u64,
+    /// Its share beside that of the others; not 0.
+    pub weight: u32,
+    /// How many more boards it may own; absent: as many as come.
+    pub room: Option<u64>,
+}
+
+/// A ready target.
+#[derive(Debug, Clone)]
+struct Ready {
+    load: u64,
+    weight: u32,
+    room: Option<u64>,
 }
 
 /// The ready targets, and what is on its way to each.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Targets {
-    /// Load of each ready target, as it was last told and raised since by what was moved there.
-    ready: BTreeMap<ServerName, u64>,
+    /// Load and room of each ready target, as they were last told and changed since by what was moved there.
+    ready: BTreeMap<ServerName, Ready>,
     /// Kept apart: a target may stop being ready while moves to it are under way.
     coming: BTreeMap<ServerName, Coming>,
     habits: BTreeMap<ServerName, Habit>,
@@ -47,7 +59,15 @@ struct Coming {
 impl Targets {
     /// Takes in which targets are ready now, and returns those that are no longer.
     pub(super) fn set_ready(&mut self, ready: Vec<TargetLoad>) -> Vec<ServerName> {
-        let ready: BTreeMap<_, _> = ready.into_iter().map(|target| (target.server, target.load)).collect();
+        let entry = |target: TargetLoad| {
+            let ready = Ready {
+                load: target.load,
+                weight: target.weight,
+                room: target.room,
+            };
+            (target.server, ready)
+        };
+        let ready: BTreeMap<_, _> = ready.into_iter().map(entry).collect();
         let before = std::mem::replace(&mut self.ready, ready);
         before
             .into_keys()
@@ -67,9 +87,9 @@ impl Targets {
         self.ready
             .iter()
             .filter(|(server, _)| home.is_none_or(|home| home == *server) && self.can_load(server, loads_max))
-            .min_by_key(|(server, load)| {
-                let planned = load.saturating_add(self.coming(server).weight);
-                (avoided == Some(*server), planned)
+            .min_by_key(|(server, ready)| {
+                let planned = ready.load.saturating_add(self.coming(server).weight);
+                (avoided == Some(*server), relative_load(planned, ready.weight))
             })
             .map(|(server, _)| server.clone())
     }
@@ -137,7 +157,9 @@ impl Targets {
     }
 
     fn can_load(&self, server: &ServerName, loads_max: u32) -> bool {
-        self.coming(server).loading < self.allowed(server, loads_max)
+        let coming = self.coming(server);
+        let room = self.ready.get(server).and_then(|ready| ready.room);
+        coming.loading < self.allowed(server, loads_max) && room.is_none_or(|room| u64::from(coming.moves) < room)
     }
 
     fn allowed(&self, server: &ServerName, loads_max: u32) -> u32 {
@@ -155,14 +177,22 @@ impl Targets {
                 self.coming.remove(server);
             }
         }
-        if arrived && let Some(load) = self.ready.get_mut(server) {
-            *load = load.saturating_add(weight);
+        if arrived && let Some(ready) = self.ready.get_mut(server) {
+            ready.load = ready.load.saturating_add(weight);
+            ready.room = ready.room.map(|room| room.saturating_sub(1));
         }
     }
 
     fn coming(&self, server: &ServerName) -> Coming {
         self.coming.get(server).copied().unwrap_or_default()
     }
+}
+
+/// Returns a load as it compares with that of servers of other weights; the largest for one without a weight.
+pub fn relative_load(load: u64, weight: u32) -> u64 {
+    load.saturating_mul(WEIGHT_SCALE)
+        .checked_div(weight.into())
+        .unwrap_or(u64::MAX)
 }
 
 /// Says where boards would go, one after the other, if each of them arrived; their sessions are given in that order.
@@ -178,6 +208,9 @@ pub fn spread(sessions: impl IntoIterator<Item = u64>, ready: Vec<TargetLoad>) -
     };
     sessions.into_iter().map(&mut place).collect()
 }
+
+/// Keeps loads of one and the same weight apart, up to the largest weight.
+const WEIGHT_SCALE: u64 = 10_000;
 
 /// A load that takes this many times the usual is slow …
 const SLOWER: u32 = 3;
@@ -202,6 +235,8 @@ mod tests {
                 .map(|(server, load)| TargetLoad {
                     server: server.parse().unwrap(),
                     load: *load,
+                    weight: 100,
+                    room: None,
                 })
                 .collect(),
         );
@@ -227,6 +262,54 @@ mod tests {
     }
 
     #[test]
+    fn a_target_is_filled_by_its_weight_and_never_beyond_its_room() {
+        let target = |server: &str, weight: u32, room: Option<u64>| TargetLoad {
+            server: server.parse().unwrap(),
+            load: 0,
+            weight,
+            room,
+        };
+        let places = |ready: Vec<TargetLoad>, boards: usize| {
+            let places = spread(std::iter::repeat_n(0, boards), ready);
+            let count = |server: &str| {
+                let is_there =
+                    |place: &&Option<ServerName>| place.as_ref().is_some_and(|place| place.as_str() == server);
+                places.iter().filter(is_there).count()
+            };
+            (
+                count("a"),
+                count("b"),
+                places.iter().filter(|place| place.is_none()).count(),
+            )
+        };
+        assert_eq!(
+            places(vec![target("a", 300, None), target("b", 100, None)], 40),
+            (30, 10, 0)
+        );
+        assert_eq!(
+            places(vec![target("a", 100, Some(3)), target("b", 100, None)], 20),
+            (3, 17, 0)
+        );
+        assert_eq!(
+            places(vec![target("a", 100, Some(3)), target("b", 100, Some(2))], 6),
+            (3, 2, 1)
+        );
+
+        let mut targets = Targets::default();
+        targets.set_ready(vec![target("a", 100, Some(2))]);
+        let a: ServerName = "a".parse().unwrap();
+        targets.start(&a, 1);
+        targets.start(&a, 1);
+        assert!(!targets.has_room(8), "what is on its way takes room");
+        targets.end(&a, 1, true, false);
+        assert!(targets.has_room(8), "what did not arrive takes none");
+        targets.start(&a, 1);
+        targets.end(&a, 1, true, true);
+        targets.end(&a, 1, true, true);
+        assert!(!targets.has_room(8));
+    }
+
+    #[test]
     fn a_target_that_failed_a_board_is_its_last_choice_and_not_no_choice() {
         let targets = targets(&[("a", 0)]);
         assert_eq!(choice(&targets, 1, Some("a")).as_deref(), Some("a"));
@@ -240,6 +323,8 @@ mod tests {
         targets.set_ready(vec![TargetLoad {
             server: "a".parse().unwrap(),
             load: 0,
+            weight: 100,
+            room: None,
         }]);
         assert!(!targets.has_room(1));
         targets.loaded(&"a".parse().unwrap(), Duration::ZERO);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::pacer::LATENESS_MAX;
 use super::super::*;
-use crate::admin::{Level, OnDeadline, OnTargetDown, Pace};
+use crate::admin::{DEFAULT_WEIGHT, Level, OnDeadline, OnTargetDown, Pace};
 use crate::generation::Generation;
 use crate::id::ServerName;
 
@@ -572,6 +572,8 @@ pub(super) fn target(name: &str, load: u64) -> TargetLoad {
     TargetLoad {
         server: name.parse().unwrap(),
         load,
+        weight: DEFAULT_WEIGHT,
+        room: None,
     }
 }
 
