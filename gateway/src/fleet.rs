@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use handover_protocol::admin::{
-    BoardView, DeathReport, DrainMode, MoveRecord, MoveReport, ServerOrigin, ServerState, ServerView, SessionView,
+    BoardView, DeathReport, DrainMode, MoveRecord, MoveReport, ServerOrigin, ServerRequest, ServerState, ServerView,
+    SessionView,
 };
 use handover_protocol::close::CloseCode;
 use handover_protocol::machine::drain::TargetLoad;
@@ -14,10 +15,11 @@ use handover_protocol::{BoardId, ServerName, SessionId};
 use tracing::{info, warn};
 
 use crate::board::{Boards, Newcomers};
-use crate::drain::{Fleet, FleetFuture};
+use crate::config::{NamedFault, ServerConfig};
+use crate::drain::{Fleet, FleetFuture, NamingError};
 use crate::mover::{MoveOrder, Mover, Outlook};
 use crate::registry::{Registry, RegistryError};
-use crate::upstream::{Dead, Server, ServerMemory, Servers};
+use crate::upstream::{Dead, Poller, Server, ServerMemory, Servers};
 
 /// What the composition root has put together.
 pub struct GatewayFleet {
@@ -29,6 +31,100 @@ pub struct GatewayFleet {
     pub mover: Arc<Mover>,
     /// Where what operators say of servers is kept.
     pub registry: Arc<dyn Registry>,
+    /// Who asks servers how they are.
+    pub poller: Poller,
+    /// Held while a server is named, changed or removed.
+    pub naming: tokio::sync::Mutex<()>,
+}
+
+impl GatewayFleet {
+    fn is_in_use(&self, server: &Server) -> bool {
+        self.boards.owned_by(server.name()) > 0
+            || server.metrics().sessions.get() > 0
+            || self.boards.named_by_moves().contains(server.name())
+    }
+
+    async fn name_server(&self, name: &ServerName, request: ServerRequest) -> Result<bool, NamingError> {
+        let _naming = self.naming.lock().await;
+        let known = self.servers.get(name);
+        if known
+            .as_ref()
+            .is_some_and(|known| known.origin() == ServerOrigin::Config)
+        {
+            return Err(NamingError::Configured(name.clone()));
+        }
+        let config = ServerConfig::named(name.clone(), &request)?;
+        self.check_own(&config)?;
+        let before = known.as_ref().map(|known| known.memory()).unwrap_or_default();
+        let memory = ServerMemory {
+            named: Some(request),
+            ..before
+        };
+        let stays = known.filter(|known| known.is_reached_as(&config));
+        if stays.is_none() && self.servers.get(name).is_some_and(|known| self.is_in_use(&known)) {
+            return Err(NamingError::InUse(name.clone()));
+        }
+        self.registry.put_server(name, memory.encode()).await?;
+        if let Some(known) = stays {
+            known.allot(config.allotment);
+            known.remember(memory);
+            return Ok(false);
+        }
+        let is_new = self.servers.get(name).is_none();
+        let server = self.servers.put(config, ServerOrigin::Api);
+        server.remember(memory);
+        self.poller.start(&server);
+        self.mover.look_after(&server, &self.poller.shutdown);
+        info!(server = %name, url = %server.url(), is_new, "server named through the admin API");
+        Ok(is_new)
+    }
+
+    /// Refuses a process that is named already: its boards would be counted and placed as two servers'.
+    fn check_own(&self, config: &ServerConfig) -> Result<(), NamedFault> {
+        let others = self.servers.all();
+        for other in others.iter().filter(|other| *other.name() != config.name) {
+            let problem = format!("is that of server {} already; name each process once", other.name());
+            if *other.url() == config.url {
+                return Err(NamedFault { field: "url", problem });
+            }
+            let control = config.control.as_ref().map(|control| &control.url);
+            if control.is_some() && other.control_url() == control {
+                return Err(NamedFault {
+                    field: "control_url",
+                    problem,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    async fn unname_server(&self, name: &ServerName) -> Result<(), NamingError> {
+        let _naming = self.naming.lock().await;
+        let server = self
+            .servers
+            .get(name)
+            .ok_or_else(|| NamingError::Unknown(name.clone()))?;
+        if server.origin() == ServerOrigin::Config {
+            return Err(NamingError::Configured(name.clone()));
+        }
+        // Nothing new goes there from here on.
+        let before = server.memory();
+        server.remember(ServerMemory {
+            cordoned: true,
+            ..before.clone()
+        });
+        if self.is_in_use(&server) {
+            server.remember(before);
+            return Err(NamingError::InUse(name.clone()));
+        }
+        if let Err(error) = self.registry.put_server(name, None).await {
+            server.remember(before);
+            return Err(error.into());
+        }
+        self.servers.remove(name);
+        info!(server = %name, "server removed through the admin API");
+        Ok(())
+    }
 }
 
 impl Fleet for GatewayFleet {
@@ -68,7 +164,7 @@ impl Fleet for GatewayFleet {
                 weight: server.allotment().weight,
                 capacity: server.allotment().capacity,
                 labels: server.allotment().labels.clone(),
-                origin: ServerOrigin::Config,
+                origin: server.origin(),
             }
         };
         self.servers.all().iter().map(view).collect()
@@ -87,10 +183,9 @@ impl Fleet for GatewayFleet {
 
     fn target(&self, server: &ServerName) -> Option<TargetLoad> {
         let target = self.servers.get(server).filter(|_| self.takes_boards(server))?;
-        let boards = self.boards.open(Some(server));
         Some(TargetLoad {
             server: server.clone(),
-            load: boards.iter().map(|board| 1 + board.sessions).sum(),
+            load: self.load(server),
             weight: target.allotment().weight,
             room: target.room(self.boards.owned_by(server)),
         })
@@ -167,12 +262,25 @@ impl Fleet for GatewayFleet {
             let memory = ServerMemory {
                 cordoned: is_cordoned,
                 dead: server.memory().dead.filter(|_| is_cordoned),
+                ..server.memory()
             };
             self.registry.put_server(server.name(), memory.encode()).await?;
             server.remember(memory);
             info!(server = %server.name(), is_cordoned, "server cordoned or uncordoned");
             Ok(true)
         })
+    }
+
+    fn put_server<'a>(
+        &'a self,
+        server: &'a ServerName,
+        request: ServerRequest,
+    ) -> FleetFuture<'a, Result<bool, NamingError>> {
+        Box::pin(self.name_server(server, request))
+    }
+
+    fn remove_server<'a>(&'a self, server: &'a ServerName) -> FleetFuture<'a, Result<(), NamingError>> {
+        Box::pin(self.unname_server(server))
     }
 
     fn declare_dead<'a>(

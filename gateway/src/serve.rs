@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use handover_protocol::CoordinatorId;
+use handover_protocol::admin::ServerOrigin;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -25,7 +26,7 @@ use tracing::{error, info, warn};
 use crate::admin::{self, Admin, Readiness, ReloadDesk};
 use crate::board::{Boards, Placer};
 use crate::cli::ServeArgs;
-use crate::config::{Config, Overrides, Reading};
+use crate::config::{Config, Overrides, Reading, ServerConfig};
 use crate::drain::{Drains, Fleet};
 use crate::edge::{Edge, Listeners, raise_open_files};
 use crate::fleet::GatewayFleet;
@@ -34,7 +35,7 @@ use crate::registry::{EmbeddedRegistry, ObservedRegistry, Registry};
 use crate::reload::{Keys, Reloader, reload_on_hangup};
 use crate::telemetry::{self, LogFilter, Metrics};
 use crate::tls::{Acceptor, Certificates, note_ends};
-use crate::upstream::{ServerMemory, Servers, poll_servers};
+use crate::upstream::{Poller, ServerMemory, Servers};
 
 /// Runs `handover serve` to its end.
 pub fn run(args: &ServeArgs) -> ExitCode {
@@ -102,11 +103,24 @@ async fn serve(config: Arc<Config>, source: ConfigSource) -> Result<(), Box<dyn 
         match (servers.get(&name), ServerMemory::decode(&record)) {
             (Some(server), Ok(memory)) => server.remember(memory),
             (Some(_), Err(error)) => error!(server = %name, %error, "the registry's record of a server is damaged"),
-            // It has left the configuration; should it come back, what was said of it still holds.
-            (None, _) => {}
+            (None, Ok(memory)) => {
+                // Without a naming it has left the configuration; should it come back, what was said of it still holds.
+                let Some(named) = &memory.named else { continue };
+                match ServerConfig::named(name.clone(), named) {
+                    Ok(config) => servers.put(config, ServerOrigin::Api).remember(memory),
+                    Err(error) => error!(server = %name, %error, "a server that the admin API named cannot be used"),
+                }
+            }
+            (None, Err(error)) => error!(server = %name, %error, "the registry's record of a server is damaged"),
         }
     }
-    poll_servers(&servers, config.health, config.limits.boards_interval, &jobs, &shutdown);
+    let poller = Poller {
+        health: config.health,
+        boards_interval: config.limits.boards_interval,
+        tasks: jobs.clone(),
+        shutdown: shutdown.clone(),
+    };
+    servers.all().iter().for_each(|server| poller.start(server));
     let boards = Boards::new(
         registry.load().await?,
         Arc::clone(&servers),
@@ -130,6 +144,8 @@ async fn serve(config: Arc<Config>, source: ConfigSource) -> Result<(), Box<dyn 
         servers: Arc::clone(&servers),
         mover: Arc::clone(&mover),
         registry: Arc::clone(&registry),
+        poller,
+        naming: tokio::sync::Mutex::default(),
     });
     let drains = Drains::new(
         config.releases.current.clone(),

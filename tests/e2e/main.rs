@@ -13,6 +13,7 @@ mod house;
 mod install;
 mod lost;
 mod monitoring;
+mod naming;
 mod opaque;
 mod refusals;
 mod servers;

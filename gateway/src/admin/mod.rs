@@ -71,7 +71,10 @@ impl Admin {
             .route("/v1/moves", get(boards::moves))
             .route("/v1/config/reload", post(reload::reload))
             .route("/v1/servers", get(servers::list))
-            .route("/v1/servers/{name}", get(servers::view))
+            .route(
+                "/v1/servers/{name}",
+                get(servers::view).put(servers::put).delete(servers::remove),
+            )
             .route("/v1/servers/{name}/cordon", post(servers::cordon))
             .route("/v1/servers/{name}/uncordon", post(servers::uncordon))
             .route("/v1/servers/{name}/dead", post(servers::dead))

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use handover_protocol::admin::{Problem, ProblemType};
 use tracing::error;
 
-use crate::drain::{PlanError, StartError};
+use crate::drain::{NamingError, PlanError, StartError};
 use crate::registry::RegistryError;
 
 /// A refusal on its way out; boxed, for results are mostly fine.
@@ -36,6 +36,20 @@ impl From<StartError> for Refusal {
             StartError::Registry(error) => return error.into(),
             StartError::Starting => Problem::new(ProblemType::Starting, detail),
             StartError::ShuttingDown => Problem::new(ProblemType::ShuttingDown, detail),
+        };
+        problem.into()
+    }
+}
+
+impl From<NamingError> for Refusal {
+    fn from(error: NamingError) -> Self {
+        let detail = error.to_string();
+        let problem = match error {
+            NamingError::Fault(fault) => Problem::new(ProblemType::InvalidField, detail).at(fault.field),
+            NamingError::Configured(_) => Problem::new(ProblemType::ServerConfigured, detail),
+            NamingError::InUse(_) => Problem::new(ProblemType::ServerInUse, detail),
+            NamingError::Unknown(_) => Problem::new(ProblemType::UnknownServer, detail),
+            NamingError::Registry(error) => return error.into(),
         };
         problem.into()
     }

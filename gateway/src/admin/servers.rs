@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::extract::{Extension, State};
-use axum::http::Uri;
+use axum::http::{StatusCode, Uri};
 use handover_protocol::ServerName;
-use handover_protocol::admin::{DeathReport, Problem, ProblemType, ServerList, ServerState, ServerView};
+use handover_protocol::admin::{DeathReport, Problem, ProblemType, ServerList, ServerRequest, ServerState, ServerView};
 use tracing::info;
 
 use super::Admin;
+use super::body::JsonBody;
 use super::listener::Caller;
 use super::query;
 use super::refusal::Refusal;
@@ -22,6 +23,34 @@ pub(super) async fn list(State(admin): State<Admin>, uri: Uri) -> Result<Json<Se
 pub(super) async fn view(State(admin): State<Admin>, uri: Uri) -> Result<Json<ServerView>, Refusal> {
     query::none(&uri)?;
     Ok(Json(find(&admin, &uri)?))
+}
+
+/// `PUT /v1/servers/{name}`.
+pub(super) async fn put(
+    State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    JsonBody(request): JsonBody<ServerRequest>,
+) -> Result<(StatusCode, Json<ServerView>), Refusal> {
+    query::none(&uri)?;
+    let name = name(&uri)?;
+    info!(server = %name, %caller, "naming of a server requested through the admin API");
+    let is_new = admin.fleet.put_server(&name, request).await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(find(&admin, &uri)?)))
+}
+
+/// `DELETE /v1/servers/{name}`.
+pub(super) async fn remove(
+    State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<StatusCode, Refusal> {
+    query::none(&uri)?;
+    let name = name(&uri)?;
+    info!(server = %name, %caller, "removal of a server requested through the admin API");
+    admin.fleet.remove_server(&name).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `POST /v1/servers/{name}/cordon`.
@@ -93,6 +122,12 @@ fn find(admin: &Admin, uri: &Uri) -> Result<ServerView, Problem> {
     let name: ServerName = query::id_segment(uri).parse().map_err(|_| unknown(uri))?;
     let found = all(admin).into_iter().find(|server| server.name == name);
     found.ok_or_else(|| unknown(uri))
+}
+
+fn name(uri: &Uri) -> Result<ServerName, Problem> {
+    query::id_segment(uri)
+        .parse()
+        .map_err(|error| Problem::new(ProblemType::InvalidField, format!("the server's name {error}")).at("name"))
 }
 
 fn unknown(uri: &Uri) -> Problem {

@@ -3,9 +3,12 @@
 use std::pin::Pin;
 
 use crate::board::Newcomers;
+use crate::config::NamedFault;
 use crate::mover::{MoveOrder, Outlook};
 use crate::registry::RegistryError;
-use handover_protocol::admin::{BoardView, DeathReport, DrainMode, MoveRecord, MoveReport, ServerView, SessionView};
+use handover_protocol::admin::{
+    BoardView, DeathReport, DrainMode, MoveRecord, MoveReport, ServerRequest, ServerView, SessionView,
+};
 use handover_protocol::close::CloseCode;
 use handover_protocol::machine::drain::TargetLoad;
 use handover_protocol::{BoardId, ServerName, SessionId};
@@ -65,6 +68,16 @@ pub trait Fleet: Send + Sync + 'static {
     /// that is not known.
     fn cordon<'a>(&'a self, server: &'a ServerName, is_cordoned: bool) -> FleetFuture<'a, Result<bool, RegistryError>>;
 
+    /// Names a server, or changes how it is named; returns whether it is new. Safe to repeat.
+    fn put_server<'a>(
+        &'a self,
+        server: &'a ServerName,
+        request: ServerRequest,
+    ) -> FleetFuture<'a, Result<bool, NamingError>>;
+
+    /// Names a server no more, and forgets what was said of it.
+    fn remove_server<'a>(&'a self, server: &'a ServerName) -> FleetFuture<'a, Result<(), NamingError>>;
+
     /// Notes that a server's process is gone: its boards go to others. Nothing for one that is not known.
     fn declare_dead<'a>(
         &'a self,
@@ -73,6 +86,26 @@ pub trait Fleet: Send + Sync + 'static {
 
     /// Says where boards without an owner go from now on.
     fn direct_newcomers(&self, newcomers: Newcomers);
+}
+
+/// Says why a server's naming stays as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum NamingError {
+    /// The request is at fault.
+    #[error("{}", .0.problem)]
+    Fault(#[from] NamedFault),
+    /// It stands in the configuration file, which is the place to change it.
+    #[error("server {0} stands in the configuration file; change it there")]
+    Configured(ServerName),
+    /// Boards, sessions or moves need it as it is.
+    #[error("server {0} owns boards, carries sessions or takes part in a move; drain it first")]
+    InUse(ServerName),
+    /// Nobody has named it.
+    #[error("no server is named {0}; GET /v1/servers lists all")]
+    Unknown(ServerName),
+    /// It could not be kept; nothing was changed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
 }
 
 /// What the fleet's slower answers come as.

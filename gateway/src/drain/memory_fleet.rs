@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use handover_protocol::admin::{
     BoardState, BoardView, DEFAULT_WEIGHT, DeathReport, DrainMode, Level, MoveRecord, MoveReport, ServerOrigin,
-    ServerState, ServerView, SessionView,
+    ServerRequest, ServerState, ServerView, SessionView,
 };
 use handover_protocol::close::CloseCode;
 use handover_protocol::machine::drain::TargetLoad;
@@ -272,6 +272,18 @@ impl Fleet for Handle {
 
     fn cordon<'a>(&'a self, server: &'a ServerName, _: bool) -> FleetFuture<'a, Result<bool, RegistryError>> {
         Box::pin(async move { Ok(self.servers().iter().any(|known| known.name == *server)) })
+    }
+
+    fn put_server<'a>(
+        &'a self,
+        server: &'a ServerName,
+        _: ServerRequest,
+    ) -> FleetFuture<'a, Result<bool, NamingError>> {
+        Box::pin(async { Err(NamingError::Configured(server.clone())) })
+    }
+
+    fn remove_server<'a>(&'a self, server: &'a ServerName) -> FleetFuture<'a, Result<(), NamingError>> {
+        Box::pin(async { Err(NamingError::Configured(server.clone())) })
     }
 
     fn declare_dead<'a>(&'a self, _: &'a ServerName) -> FleetFuture<'a, Result<Option<DeathReport>, RegistryError>> {

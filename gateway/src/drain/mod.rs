@@ -28,7 +28,7 @@ mod undo;
 
 pub use desk::{Drains, StartError, Started};
 pub use events::{NumberedEvent, Read};
-pub use fleet::{Fleet, FleetFuture};
+pub use fleet::{Fleet, FleetFuture, NamingError};
 pub use job::Verb;
 pub use plan::PlanError;
 pub use undo::UndoError;

@@ -25,19 +25,27 @@ use crate::telemetry::label::TakeoverResult;
 use crate::upstream::Server;
 
 impl Mover {
-    /// Looks after every server until `shutdown`.
+    /// Looks after every server of now until `shutdown`.
     pub fn watch_deaths(self: &Arc<Self>, shutdown: &CancellationToken) {
         for server in self.servers.all() {
-            let span = info_span!("heirs", server = %server.name());
-            let (mover, server, shutdown) = (Arc::clone(self), Arc::clone(server), shutdown.clone());
-            self.tasks.spawn(
-                async move {
-                    // A takeover that was begun is finished by the next start.
-                    shutdown.run_until_cancelled(mover.watch_death(&server)).await;
-                }
-                .instrument(span),
-            );
+            self.look_after(&server, shutdown);
         }
+    }
+
+    /// Looks after a server until `shutdown`, or until it is named no more.
+    pub fn look_after(self: &Arc<Self>, server: &Arc<Server>, shutdown: &CancellationToken) {
+        let span = info_span!("heirs", server = %server.name());
+        let (mover, server, shutdown) = (Arc::clone(self), Arc::clone(server), shutdown.clone());
+        self.tasks.spawn(
+            async move {
+                let left = server.left().clone();
+                // A takeover that was begun is finished by the next start.
+                shutdown
+                    .run_until_cancelled(left.run_until_cancelled(mover.watch_death(&server)))
+                    .await;
+            }
+            .instrument(span),
+        );
     }
 
     async fn watch_death(&self, server: &Arc<Server>) {

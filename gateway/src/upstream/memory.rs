@@ -1,6 +1,7 @@
 //! What operators have said of a server, as the registry keeps it.
 
 use handover_protocol::Incarnation;
+use handover_protocol::admin::ServerRequest;
 use serde::{Deserialize, Serialize};
 
 /// What outlives the gateway.
@@ -12,6 +13,9 @@ pub struct ServerMemory {
     /// Its process is gone.
     #[serde(default)]
     pub dead: Option<Dead>,
+    /// How it is named, where that is not in the configuration.
+    #[serde(default)]
+    pub named: Option<ServerRequest>,
 }
 
 /// Somebody who knows has said that a process is gone.

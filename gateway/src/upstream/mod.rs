@@ -24,7 +24,7 @@ pub use dial::{DialDeadlines, DialError, DialIds, Dialled, UpgradeFault, dial, i
 pub use extension::{Deflate, Extension, ExtensionFault, Window};
 pub use handshake::{Asking, Handshake, Offer, clean_extension_offer};
 pub use memory::{Dead, ServerMemory};
-pub use poll::poll_servers;
+pub use poll::Poller;
 pub use pool::{Pool, PoolError, RequestBody, ServerBody, request_body};
 pub use server::{HeardListing, Server, ServerStatus, Servers};
 pub use terms::{Terms, TermsFault, TermsMode};

@@ -18,34 +18,41 @@ use tracing::{Instrument, info, info_span, warn};
 
 use super::connection::connect;
 use super::control::ControlClient;
-use super::server::{Server, Servers};
+use super::server::Server;
 use crate::config::HealthConfig;
 
-/// Starts a task for each server on `tasks`; they end when `shutdown` is cancelled.
-pub fn poll_servers(
-    servers: &Servers,
-    config: HealthConfig,
-    boards_interval: Duration,
-    tasks: &TaskTracker,
-    shutdown: &CancellationToken,
-) {
-    for server in servers.all() {
+/// Starts the tasks that ask servers.
+#[derive(Debug, Clone)]
+pub struct Poller {
+    /// How a server's state is judged.
+    pub health: HealthConfig,
+    /// How often contract servers list their boards.
+    pub boards_interval: Duration,
+    /// Where the tasks are counted.
+    pub tasks: TaskTracker,
+    /// Ends them.
+    pub shutdown: CancellationToken,
+}
+
+impl Poller {
+    /// Starts the task of one server; it ends with the gateway, or when the server is named no more.
+    pub fn start(&self, server: &Arc<Server>) {
         let span = info_span!("poll", server = %server.name());
         let poll = Poll {
             server: Arc::clone(server),
-            boards_interval,
+            boards_interval: self.boards_interval,
             boards_due: Instant::now(),
             addresses_due: Instant::now(),
             fault: None,
-            config,
-            health: Health::new(config.thresholds),
+            config: self.health,
+            health: Health::new(self.health.thresholds),
             epoch: Instant::now(),
         };
-        let shutdown = shutdown.clone();
-        tasks.spawn(
+        let (shutdown, left) = (self.shutdown.clone(), server.left().clone());
+        self.tasks.spawn(
             async move {
                 // What a cancelled poll was about to hear, the next start of the gateway asks again.
-                shutdown.run_until_cancelled(poll.run()).await;
+                shutdown.run_until_cancelled(left.run_until_cancelled(poll.run())).await;
             }
             .instrument(span),
         );

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use handover_protocol::admin::Level;
+use handover_protocol::admin::{Level, ServerOrigin};
 use handover_protocol::contract::BoardReport;
 use handover_protocol::machine::drain::relative_load;
 use handover_protocol::machine::health::Verdict;
 use handover_protocol::{BoardId, Incarnation, Owner, ReleaseName, ServerName};
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::control::{BoardListing, ControlClient, ControlHttp};
 use super::control_error::ControlError;
@@ -23,6 +24,10 @@ use crate::telemetry::{Metrics, ServerMetrics};
 #[derive(Debug)]
 pub struct Server {
     config: ServerConfig,
+    origin: ServerOrigin,
+    allotment: ArcSwap<Allotment>,
+    /// Cancelled once it is named no more.
+    left: CancellationToken,
     control: Option<ControlClient>,
     status: watch::Sender<ServerStatus>,
     /// Where the server's own requests come from; loopback addresses are not among them.
@@ -96,8 +101,13 @@ impl HeardListing {
 }
 
 impl Server {
-    fn new(config: ServerConfig, http: &ControlHttp, limits: &Limits, metrics: &Arc<Metrics>) -> Self {
-        let timeout = limits.control_call_timeout;
+    fn new(
+        config: ServerConfig,
+        origin: ServerOrigin,
+        http: &ControlHttp,
+        timeout: Duration,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
         let control = config
             .control
             .as_ref()
@@ -111,6 +121,9 @@ impl Server {
             reading: tokio::sync::Mutex::default(),
             nudge: Notify::new(),
             memory: Mutex::default(),
+            allotment: ArcSwap::from_pointee(config.allotment.clone()),
+            left: CancellationToken::new(),
+            origin,
             config,
         }
     }
@@ -131,8 +144,40 @@ impl Server {
     }
 
     /// Returns what it is given of the boards that look for a server.
-    pub fn allotment(&self) -> &Allotment {
-        &self.config.allotment
+    pub fn allotment(&self) -> Arc<Allotment> {
+        self.allotment.load_full()
+    }
+
+    /// Changes what it is given from now on; what it has stays.
+    pub fn allot(&self, allotment: Allotment) {
+        self.allotment.store(Arc::new(allotment));
+    }
+
+    /// Returns where it is named.
+    pub fn origin(&self) -> ServerOrigin {
+        self.origin
+    }
+
+    /// Returns what is cancelled once the server is named no more.
+    pub fn left(&self) -> &CancellationToken {
+        &self.left
+    }
+
+    /// Reads whether `other` leads to the same process under the same release, by the same ways.
+    pub fn is_reached_as(&self, other: &ServerConfig) -> bool {
+        let control = |config: &ServerConfig| {
+            config
+                .control
+                .as_ref()
+                .map(|control| (control.url.clone(), control.token.clone()))
+        };
+        let config = &self.config;
+        config.url == other.url && config.release == other.release && control(config) == control(other)
+    }
+
+    /// Returns where its contract is called.
+    pub fn control_url(&self) -> Option<&ServerUrl> {
+        self.config.control.as_ref().map(|control| &control.url)
     }
 
     /// Returns for how many more boards it has room if it owns so many; nothing where it has no bound.
@@ -330,37 +375,92 @@ impl Server {
     }
 }
 
-/// Every configured server.
+/// Every server that is named, in the configuration or through the admin API.
 #[derive(Debug)]
 pub struct Servers {
+    roster: ArcSwap<Roster>,
+    /// Held while the roster changes.
+    changing: Mutex<()>,
+    http: ControlHttp,
+    call_timeout: Duration,
+    metrics: Arc<Metrics>,
+}
+
+/// Who is named now.
+#[derive(Debug, Clone, Default)]
+struct Roster {
     by_name: HashMap<ServerName, Arc<Server>>,
-    /// In the order of the configuration.
+    /// In the order of the configuration, then in the order of their naming.
     all: Vec<Arc<Server>>,
 }
 
 impl Servers {
     /// Takes the servers of the configuration; nothing has been heard of them yet.
     pub fn new(servers: &[ServerConfig], limits: &Limits, metrics: &Arc<Metrics>) -> Arc<Self> {
-        let http = ControlHttp::new();
-        let all: Vec<_> = servers
-            .iter()
-            .map(|server| Arc::new(Server::new(server.clone(), &http, limits, metrics)))
-            .collect();
-        let by_name = all
-            .iter()
-            .map(|server| (server.name().clone(), Arc::clone(server)))
-            .collect();
-        Arc::new(Self { by_name, all })
+        let table = Arc::new(Self {
+            roster: ArcSwap::default(),
+            changing: Mutex::new(()),
+            http: ControlHttp::new(),
+            call_timeout: limits.control_call_timeout,
+            metrics: Arc::clone(metrics),
+        });
+        for server in servers {
+            table.put(server.clone(), ServerOrigin::Config);
+        }
+        table
+    }
+
+    /// Names a server; one of the same name leaves.
+    pub fn put(&self, config: ServerConfig, origin: ServerOrigin) -> Arc<Server> {
+        let name = config.name.clone();
+        self.change(|roster| {
+            let place = roster.all.iter().position(|server| *server.name() == name);
+            if let Some(place) = place {
+                self.see_off(&roster.all[place]);
+            }
+            let server = Server::new(config, origin, &self.http, self.call_timeout, &self.metrics);
+            let server = Arc::new(server);
+            match place {
+                Some(place) => roster.all[place] = Arc::clone(&server),
+                None => roster.all.push(Arc::clone(&server)),
+            }
+            roster.by_name.insert(name, Arc::clone(&server));
+            server
+        })
+    }
+
+    /// Names a server no more; whoever holds it sees by [`Server::left`] that it has gone.
+    pub fn remove(&self, name: &ServerName) {
+        self.change(|roster| {
+            if let Some(server) = roster.by_name.remove(name) {
+                roster.all.retain(|known| known.name() != name);
+                self.see_off(&server);
+            }
+        });
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Roster) -> T) -> T {
+        // Nothing in between can panic.
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut roster = Roster::clone(&self.roster.load());
+        let outcome = change(&mut roster);
+        self.roster.store(Arc::new(roster));
+        outcome
+    }
+
+    fn see_off(&self, server: &Server) {
+        server.left.cancel();
+        self.metrics.forget_server(server.name(), server.release());
     }
 
     /// Returns a server by its name.
     pub fn get(&self, name: &ServerName) -> Option<Arc<Server>> {
-        self.by_name.get(name).cloned()
+        self.roster.load().by_name.get(name).cloned()
     }
 
-    /// Returns every server, in the order of the configuration.
-    pub fn all(&self) -> &[Arc<Server>] {
-        &self.all
+    /// Returns every server, in the order of the configuration, then in that of their naming.
+    pub fn all(&self) -> Vec<Arc<Server>> {
+        self.roster.load().all.clone()
     }
 
     /// Returns the ready server among those that are fit which has the least load for its weight; the first in the
@@ -370,7 +470,9 @@ impl Servers {
         load: impl Fn(&Server) -> usize,
         is_fit: impl Fn(&Server) -> bool,
     ) -> Option<Arc<Server>> {
-        self.all
+        let roster = self.roster.load();
+        roster
+            .all
             .iter()
             .filter(|server| server.is_ready() && server.allotment().weight > 0 && is_fit(server))
             .map(|server| (load(server), server))
@@ -386,17 +488,21 @@ impl Servers {
     /// Only a server's address beyond this machine tells so: who comes over the loopback may be anybody.
     pub fn is_servers_own(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
-        !peer.is_loopback() && self.all.iter().any(|server| server.has_address(peer))
+        !peer.is_loopback() && self.roster.load().all.iter().any(|server| server.has_address(peer))
     }
 
     /// Reads whether any server was ever ready.
     pub fn has_met_ready(&self) -> bool {
-        self.all.iter().any(|server| server.status.borrow().was_ready)
+        self.roster
+            .load()
+            .all
+            .iter()
+            .any(|server| server.status.borrow().was_ready)
     }
 
     /// Waits until every server has been asked once.
     pub async fn asked(&self) {
-        for server in &self.all {
+        for server in self.all() {
             // It ends with the server, which this table keeps.
             let _ = server.watch().wait_for(|status| status.was_asked).await;
         }

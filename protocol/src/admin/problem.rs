@@ -65,6 +65,10 @@ pub enum ProblemType {
     UnknownServer,
     /// The server answers its health checks, so its process is not gone.
     ServerAlive,
+    /// The server stands in the configuration file, which is the place to change it.
+    ServerConfigured,
+    /// Boards, sessions or moves need the server as it is.
+    ServerInUse,
     /// A drain with that id was started by another request.
     DrainExists,
     /// A running drain empties one of the sources, or one server is to be emptied and filled at once; see `drain`.
@@ -91,7 +95,7 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// Every type, for documents and tests.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::BadJson,
         Self::InvalidField,
         Self::UnknownReference,
@@ -108,6 +112,8 @@ impl ProblemType {
         Self::UnknownSession,
         Self::UnknownServer,
         Self::ServerAlive,
+        Self::ServerConfigured,
+        Self::ServerInUse,
         Self::DrainExists,
         Self::DrainConflict,
         Self::DrainEnded,
@@ -135,6 +141,8 @@ impl ProblemType {
             Self::DrainExists
             | Self::DrainConflict
             | Self::ServerAlive
+            | Self::ServerConfigured
+            | Self::ServerInUse
             | Self::DrainEnded
             | Self::UndoWindowOver
             | Self::BoardNotMovable
@@ -166,6 +174,8 @@ impl ProblemType {
             Self::UnknownSession => "There is no such session",
             Self::UnknownServer => "There is no such server",
             Self::ServerAlive => "The server is alive",
+            Self::ServerConfigured => "The server stands in the configuration file",
+            Self::ServerInUse => "The server is in use",
             Self::DrainExists => "Another request has started a drain with this id",
             Self::DrainConflict => "A running drain stands in the way",
             Self::DrainEnded => "The drain has ended",

@@ -7,12 +7,12 @@ use super::call::{Call, Document};
 use crate::admin::ProblemType::{
     self, BadJson, BoardNotMovable, BodyTooLarge, ConfigInvalid, DrainConflict, DrainEnded, DrainExists, ForbiddenHost,
     ForbiddenOrigin, IdempotencyMismatch, ImpossibleDrain, Internal, InvalidField, RegistryUnavailable, ServerAlive,
-    ShuttingDown, Starting, TargetNotReady, UndoWindowOver, UnknownBoard, UnknownDrain, UnknownReference,
-    UnknownServer, UnknownSession, UnsupportedMediaType,
+    ServerConfigured, ServerInUse, ShuttingDown, Starting, TargetNotReady, UndoWindowOver, UnknownBoard, UnknownDrain,
+    UnknownReference, UnknownServer, UnknownSession, UnsupportedMediaType,
 };
 use crate::admin::{
     BoardList, BoardView, ConfigReloaded, DeathReport, DrainEvent, DrainList, DrainPreview, DrainRequest, DrainStatus,
-    MoveList, MoveReport, MoveRequest, Problem, ServerList, ServerView, SessionList,
+    MoveList, MoveReport, MoveRequest, Problem, ServerList, ServerRequest, ServerView, SessionList,
 };
 use crate::id::{BoardId, DrainId, ServerName, SessionId};
 
@@ -34,6 +34,45 @@ pub fn admin() -> OpenApi {
         )
         .end()
     });
+    document.call(
+        Put,
+        "/v1/servers/{name}",
+        "putServer",
+        "Name a server, or change how it is named; kept over restarts and safe to repeat.",
+        |call| {
+            let call = server(call).body::<ServerRequest>();
+            let call = call
+                .answer::<ServerView>(200, "The server was named already, and is now as asked for.")
+                .answer::<ServerView>(201, "The server is named, and is being asked how it is.");
+            let kinds = [
+                BadJson,
+                BodyTooLarge,
+                UnsupportedMediaType,
+                ServerConfigured,
+                ServerInUse,
+                RegistryUnavailable,
+                Internal,
+            ];
+            refused(call, kinds).end()
+        },
+    );
+    document.call(
+        Delete,
+        "/v1/servers/{name}",
+        "removeServer",
+        "Name a server no more; only one that was named by PUT, and that nothing needs.",
+        |call| {
+            let call = server(call).empty_answer(204, "It is named no more.");
+            let kinds = [
+                UnknownServer,
+                ServerConfigured,
+                ServerInUse,
+                RegistryUnavailable,
+                Internal,
+            ];
+            refused(call, kinds).end()
+        },
+    );
     for (verb, summary) in [
         (
             "cordon",

@@ -461,7 +461,7 @@ impl<'f> Section<'f> {
         let mut entries = Vec::new();
         for (name, value) in self.table.into_iter().flatten() {
             let name = name.get_ref().as_ref();
-            let item = Item::of(self.spot.findings, self.key_of(name), value);
+            let item = Item::of(&self.spot, self.key_of(name), value);
             entries.push((name.to_owned(), item));
         }
         entries

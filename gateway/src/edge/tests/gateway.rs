@@ -18,7 +18,7 @@ use crate::config::{Config, Limits};
 use crate::edge::{Edge, Listeners};
 use crate::registry::EmbeddedRegistry;
 use crate::telemetry::Metrics;
-use crate::upstream::{Servers, poll_servers};
+use crate::upstream::{Poller, Servers};
 
 /// A running gateway.
 pub(super) struct Gateway {
@@ -72,13 +72,13 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new(&config.metrics).unwrap());
         let servers = Servers::new(&config.servers, &config.limits, &metrics);
         let shutdown = CancellationToken::new();
-        poll_servers(
-            &servers,
-            config.health,
-            config.limits.boards_interval,
-            &TaskTracker::new(),
-            &shutdown,
-        );
+        let poller = Poller {
+            health: config.health,
+            boards_interval: config.limits.boards_interval,
+            tasks: TaskTracker::new(),
+            shutdown: shutdown.clone(),
+        };
+        servers.all().iter().for_each(|server| poller.start(server));
         servers.asked().await;
         let boards = Boards::new(
             placements,

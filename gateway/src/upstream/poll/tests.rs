@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::poll_servers;
+use super::Poller;
 use crate::config::{HealthConfig, Limits, MetricsConfig, ServerConfig};
 use crate::telemetry::Metrics;
 use crate::upstream::contract_server::{ContractServer, Mood, opaque};
@@ -30,7 +30,7 @@ impl Asked {
         let metrics = Arc::new(Metrics::new(&MetricsConfig::default()).unwrap());
         let servers = Servers::new(configs, &Limits::default(), &metrics);
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
-        poll_servers(&servers, HealthConfig::default(), BOARDS_INTERVAL, &tasks, &shutdown);
+        poll_all(&servers, &tasks, &shutdown);
         timeout(DEADLINE, servers.asked()).await.unwrap();
         Self { servers, shutdown }
     }
@@ -287,7 +287,7 @@ async fn the_polls_end_with_the_gateway() {
     let metrics = Arc::new(Metrics::new(&MetricsConfig::default()).unwrap());
     let servers = Servers::new(&[contract.config()], &Limits::default(), &metrics);
     let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
-    poll_servers(&servers, HealthConfig::default(), BOARDS_INTERVAL, &tasks, &shutdown);
+    poll_all(&servers, &tasks, &shutdown);
     tasks.close();
     assert_eq!(tasks.len(), 1);
     shutdown.cancel();
@@ -310,4 +310,14 @@ fn an_owner_is_served_by_its_own_process_only() {
     assert!(server.may_serve(&owner("a", Some("p"))));
     assert!(!server.may_serve(&owner("a", Some("q"))));
     assert!(!server.may_serve(&owner("a", None)));
+}
+
+fn poll_all(servers: &Servers, tasks: &TaskTracker, shutdown: &CancellationToken) {
+    let poller = Poller {
+        health: HealthConfig::default(),
+        boards_interval: BOARDS_INTERVAL,
+        tasks: tasks.clone(),
+        shutdown: shutdown.clone(),
+    };
+    servers.all().iter().for_each(|server| poller.start(server));
 }
