@@ -24,9 +24,19 @@ pub fn admin() -> OpenApi {
     document.call(Get, "/v1/moves", "listMoves", "The moves that ended of late.", |call| {
         refused(call.answer::<MoveList>(200, "By their end, the latest last."), []).end()
     });
-    document.call(Get, "/v1/servers", "listServers", "Every configured server.", |call| {
-        refused(call.answer::<ServerList>(200, "In the order of the configuration."), []).end()
-    });
+    document.call(
+        Get,
+        "/v1/servers",
+        "listServers",
+        "Every server that is named.",
+        |call| {
+            refused(
+                call.answer::<ServerList>(200, "In the order of the configuration, then of their naming."),
+                [],
+            )
+            .end()
+        },
+    );
     document.call(Get, "/v1/servers/{name}", "viewServer", "One server.", |call| {
         refused(
             server(call).answer::<ServerView>(200, "The server as it is now."),
