@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::admin::{ReloadDesk, ReloadOutcome};
+use crate::admin::{Access, ReloadDesk, ReloadOutcome};
 use crate::config::{Config, Finding, Kind, Overrides, Reading, Settings};
 use crate::drain::{Drains, Fleet};
 use crate::edge::Edge;
@@ -40,6 +40,8 @@ pub struct Reloader {
     pub fleet: Arc<dyn Fleet>,
     /// What clients of TLS are shown; none where nobody listens for them.
     pub certificates: Option<Arc<Certificates>>,
+    /// Who may use the admin API.
+    pub access: Arc<Access>,
     /// What is logged.
     pub log: LogFilter,
     /// Where reloads are counted.
@@ -130,8 +132,14 @@ impl Reloader {
             .any(|server| server.release == config.releases.current);
         // New boards must not be sent to servers that only a restart brings.
         let holds_back_release = !knows_release && config.servers.iter().any(is_served);
+        // A listener that others reach is not left without tokens, whatever the next start binds.
+        let holds_back_tokens = !old.listen.admin.is_local() && config.admin.tokens.is_empty();
         for key in self.keys.differences(&keys) {
-            if is_live(&key) && !(key == "releases.current" && holds_back_release) {
+            let is_held_back = match key.as_str() {
+                "releases.current" => holds_back_release,
+                key => holds_back_tokens && key.starts_with("admin."),
+            };
+            if is_live(&key) && !is_held_back {
                 self.keys.take_over(&key, &keys);
                 outcome.reloaded.push(key);
             } else {
@@ -149,12 +157,16 @@ impl Reloader {
         if holds_back_release {
             config.releases = old.releases.clone();
         }
+        if holds_back_tokens {
+            config.admin = old.admin.clone();
+        }
         config.limits.control_call_timeout = old.limits.control_call_timeout;
         config.limits.boards_interval = old.limits.boards_interval;
         let config = Arc::new(config);
         self.config.store(Arc::clone(&config));
         self.mover.set_routes(config.routes.clone());
         self.edge.configure(&config);
+        self.access.configure(&config.admin);
         self.drains.configure_release(&config.releases.current);
         if let Err(error) = self.log.set_configured(&config.log.filter) {
             error!(%error, "the log filter could not be changed");
@@ -232,7 +244,7 @@ pub fn reload_on_hangup(desk: ReloadDesk, shutdown: CancellationToken) -> std::i
 /// Reads whether a key can be changed under open sessions.
 fn is_live(key: &str) -> bool {
     let needs_restart = ["limits.control_call_timeout", "limits.boards_interval"];
-    let sections = ["routes[", "releases.", "limits.", "shutdown.", "log.", "tls."];
+    let sections = ["routes[", "releases.", "limits.", "shutdown.", "log.", "tls.", "admin."];
     !needs_restart.contains(&key) && sections.iter().any(|section| key.starts_with(section))
 }
 

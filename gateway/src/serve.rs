@@ -16,17 +16,16 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use handover_protocol::CoordinatorId;
 use handover_protocol::admin::ServerOrigin;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-use crate::admin::{self, Admin, Readiness, ReloadDesk};
+use crate::admin::{self, Access, Admin, AdminListener, Readiness, ReloadDesk};
 use crate::board::{Boards, Placer};
 use crate::cli::ServeArgs;
-use crate::config::{Config, Overrides, Reading, ServerConfig};
+use crate::config::{AdminAddress, Config, Overrides, Reading, ServerConfig};
 use crate::drain::{Drains, Fleet};
 use crate::edge::{Edge, Listeners, raise_open_files};
 use crate::fleet::GatewayFleet;
@@ -92,9 +91,7 @@ async fn serve(config: Arc<Config>, source: ConfigSource) -> Result<(), Box<dyn 
     let (jobs, sessions) = (TaskTracker::new(), TaskTracker::new());
     let metrics = Arc::new(Metrics::new(&config.metrics)?);
     let listeners = Listeners::bind(&config.listen)?;
-    let admin_listener = TcpListener::bind(config.listen.admin)
-        .await
-        .map_err(|error| format!("listen.admin = \"{}\" cannot be bound: {error}", config.listen.admin))?;
+    let admin_listener = AdminListener::bind(&config.listen.admin).await?;
     let file = config.registry.file.clone();
     let store = tokio::task::spawn_blocking(move || EmbeddedRegistry::open(&file)).await??;
     let registry: Arc<dyn Registry> = Arc::new(ObservedRegistry::new(store, Arc::clone(&metrics)));
@@ -157,7 +154,8 @@ async fn serve(config: Arc<Config>, source: ConfigSource) -> Result<(), Box<dyn 
     );
     let readiness = Arc::new(Readiness::new(shutdown.clone()));
     let traffic = listeners.addresses()?;
-    let admin_address = admin_listener.local_addr()?;
+    let admin_address = admin_listener.address()?;
+    let access = Access::new(config.admin.clone());
     let (reload, reload_orders) = ReloadDesk::open();
     let hangups = reload_on_hangup(reload.clone(), shutdown.clone())?;
     let admin = Admin {
@@ -166,6 +164,7 @@ async fn serve(config: Arc<Config>, source: ConfigSource) -> Result<(), Box<dyn 
         metrics: Arc::clone(&metrics),
         readiness: Arc::clone(&readiness),
         reload,
+        access: Arc::clone(&access),
     };
     jobs.spawn(admin::serve(admin_listener, admin, jobs.clone(), shutdown.clone()));
 
@@ -209,6 +208,7 @@ async fn serve(config: Arc<Config>, source: ConfigSource) -> Result<(), Box<dyn 
         drains,
         fleet,
         certificates,
+        access,
         log: source.log,
         metrics,
     };
@@ -216,7 +216,7 @@ async fn serve(config: Arc<Config>, source: ConfigSource) -> Result<(), Box<dyn 
     jobs.spawn(hangups);
     let serving = tokio::spawn(async move { edge.run(listeners).await });
     readiness.set_serving();
-    announce(&traffic, admin_address);
+    announce(&traffic, &admin_address);
 
     wait_for_signal().await?;
     let grace = config.load().shutdown.grace;
@@ -271,9 +271,9 @@ async fn wait_for_signal() -> std::io::Result<()> {
 }
 
 /// Says on stdout, in one line of JSON, where the gateway listens: port 0 takes a free one.
-fn announce(traffic: &[SocketAddr], admin: SocketAddr) {
+fn announce(traffic: &[SocketAddr], admin: &AdminAddress) {
     info!(?traffic, %admin, "serving");
-    let line = serde_json::json!({ "traffic": traffic, "admin": admin });
+    let line = serde_json::json!({ "traffic": traffic, "admin": admin.to_string() });
     // Nobody may be reading.
     let _ = writeln!(std::io::stdout(), "{line}");
 }

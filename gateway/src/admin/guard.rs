@@ -1,30 +1,86 @@
-//! Who may ask: nobody that came through a name of the outside world, and no web page of another origin.
+//! Who may ask: without tokens nobody that came through a name of the outside world, with tokens whoever has one, and
+//! never a web page of another origin. What was to change something leaves a line for the audit, refused or not.
 //!
 //! A page in an operator's browser can send requests to the loopback interface. By DNS rebinding it can even read the
 //! answers, but then its `Host` is a name of its own; a plain cross-site request carries its `Origin`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use handover_protocol::admin::{Problem, ProblemType};
+use tracing::info;
 
+use super::access::{Access, Grant, is_look};
+use super::listener::Caller;
 use super::refusal::respond;
 
 /// Lets a request through, or refuses it.
-pub(super) async fn admit(request: Request, next: Next) -> Response {
-    match check(&request) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => respond(&problem),
+pub(super) async fn admit(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+    let names = if access.needs_tokens() || is_from_this_machines_socket(&request) {
+        Names::Any
+    } else {
+        Names::Loopback
+    };
+    if let Err(problem) = check(&request, names) {
+        audit(&request, None, problem.status);
+        return respond(&problem);
     }
+    let grant = match access.check(request.method(), request.uri().path(), request.headers()) {
+        Ok(grant) => grant,
+        Err(challenge) => {
+            audit(&request, None, challenge.problem.status);
+            let mut response = respond(&challenge.problem);
+            let headers = response.headers_mut();
+            headers.insert(header::WWW_AUTHENTICATE, challenge.authenticate);
+            return response;
+        }
+    };
+    if is_look(request.method()) {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let record = Request::from_parts(parts.clone(), axum::body::Body::empty());
+    let response = next.run(Request::from_parts(parts, body)).await;
+    audit(&record, Some(&grant), response.status().as_u16());
+    response
 }
 
-fn check(request: &Request) -> Result<(), Box<Problem>> {
+/// Which hosts may be asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Names {
+    Loopback,
+    Any,
+}
+
+fn is_from_this_machines_socket(request: &Request) -> bool {
+    let caller = request.extensions().get::<Caller>();
+    caller.is_some_and(Caller::is_local_user)
+}
+
+/// Says who was to change what, from where, and what came of it.
+fn audit(request: &Request, grant: Option<&Grant>, status: u16) {
+    if is_look(request.method()) {
+        return;
+    }
+    let caller = request.extensions().get::<Caller>();
+    let from = caller.map_or_else(String::new, ToString::to_string);
+    let who = match grant {
+        Some(Grant::Token(name)) => name.to_string(),
+        Some(Grant::Place | Grant::Open) => caller.map_or_else(String::new, Caller::place),
+        None => "nobody".to_owned(),
+    };
+    let (method, path) = (request.method(), request.uri().path());
+    info!(target: "audit", %who, %from, %method, path, status, "admin call");
+}
+
+fn check(request: &Request, names: Names) -> Result<(), Box<Problem>> {
     let headers = request.headers();
-    let host = host_of(request)?;
+    let host = host_of(request, names)?;
     let origins: Vec<_> = headers.get_all(header::ORIGIN).iter().collect();
     let own_origin = host.map(|host| format!("http://{host}"));
     let is_own = |origin: &HeaderValue| {
@@ -40,8 +96,8 @@ fn check(request: &Request) -> Result<(), Box<Problem>> {
     }
 }
 
-/// Returns the host that was asked, as the client wrote it; it is a loopback name.
-fn host_of(request: &Request) -> Result<Option<String>, Box<Problem>> {
+/// Returns the host that was asked, as the client wrote it.
+fn host_of(request: &Request, names: Names) -> Result<Option<String>, Box<Problem>> {
     let refuse = |detail: &str| Err(Box::new(Problem::new(ProblemType::ForbiddenHost, detail)));
     let hosts = hosts(request.headers());
     let host = match (hosts.as_slice(), request.version()) {
@@ -51,7 +107,7 @@ fn host_of(request: &Request) -> Result<Option<String>, Box<Problem>> {
         _ => return refuse("the request needs exactly one Host header that names a host"),
     };
     let absolute = request.uri().authority();
-    if is_loopback(&host) && absolute.is_none_or(is_loopback) {
+    if names == Names::Any || is_loopback(&host) && absolute.is_none_or(is_loopback) {
         Ok(Some(host.to_string()))
     } else {
         refuse("ask under localhost, 127.0.0.1 or [::1]")
@@ -87,7 +143,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        check(&request.body(Body::empty()).unwrap()).map_err(|problem| problem.kind)
+        check(&request.body(Body::empty()).unwrap(), Names::Loopback).map_err(|problem| problem.kind)
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The admin socket: a bounded number of connections, each with a bounded patience.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,23 +9,24 @@ use axum::http::{HeaderMap, header};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::Admin;
+use super::socket::{AdminListener, Peer, Stream};
 
 /// Who asked, for the log.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
-    peer: SocketAddr,
+    peer: Peer,
     agent: String,
 }
 
 /// Answers on `listener` until `shutdown`; calls under way are answered to their end in `tasks`.
-pub async fn serve(listener: TcpListener, admin: Admin, tasks: TaskTracker, shutdown: CancellationToken) {
+pub async fn serve(listener: impl Into<AdminListener>, admin: Admin, tasks: TaskTracker, shutdown: CancellationToken) {
+    let listener = listener.into();
     let router = admin.router();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -56,7 +56,7 @@ pub async fn serve(listener: TcpListener, admin: Admin, tasks: TaskTracker, shut
     }
 }
 
-async fn answer(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: CancellationToken) {
+async fn answer(stream: TokioIo<Box<dyn Stream>>, peer: Peer, router: Router, shutdown: CancellationToken) {
     let service = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         let caller = Caller::new(peer, request.headers());
@@ -68,7 +68,7 @@ async fn answer(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: C
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(stream, service)
     );
     let outcome = tokio::select! {
         outcome = &mut connection => outcome,
@@ -83,12 +83,27 @@ async fn answer(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: C
 }
 
 impl Caller {
-    fn new(peer: SocketAddr, headers: &HeaderMap) -> Self {
+    fn new(peer: Peer, headers: &HeaderMap) -> Self {
         let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
         Self {
             peer,
             agent: agent.unwrap_or("unknown").chars().take(AGENT_LENGTH_MAX).collect(),
         }
+    }
+}
+
+impl Caller {
+    /// Reads whether a process of this machine asks through the socket in the file system.
+    pub(super) fn is_local_user(&self) -> bool {
+        match self.peer {
+            Peer::Unix(_) => true,
+            Peer::Tcp(_) => false,
+        }
+    }
+
+    /// Returns where it asks from.
+    pub(super) fn place(&self) -> String {
+        self.peer.to_string()
     }
 }
 

@@ -1,8 +1,10 @@
 //! The admin listener: the API of drains, boards, moves and servers, the metrics and the probes.
 //!
-//! It answers on the loopback interface, under loopback names only, and never to a web page of another origin.
+//! Without tokens it answers on this machine, under loopback names only; with tokens, to whoever has one; and never to a
+//! web page of another origin.
 //! Handlers read and give orders; what an order comes to is decided by [`crate::drain`] and behind [`Fleet`].
 
+mod access;
 mod boards;
 mod body;
 mod drain_events;
@@ -15,6 +17,7 @@ mod refusal;
 mod reload;
 mod servers;
 mod sessions;
+mod socket;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +26,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, Uri, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use handover_protocol::admin::{Problem, ProblemType};
@@ -32,9 +35,11 @@ use self::refusal::Refusal;
 use crate::drain::{Drains, Fleet};
 use crate::telemetry::Metrics;
 
+pub use access::Access;
 pub use listener::serve;
 pub use probes::Readiness;
 pub use reload::{ReloadDesk, ReloadOutcome};
+pub use socket::{AdminBindError, AdminListener};
 
 /// What the admin API answers from.
 #[derive(Clone)]
@@ -49,6 +54,8 @@ pub struct Admin {
     pub readiness: Arc<Readiness>,
     /// Where a reload is ordered.
     pub reload: ReloadDesk,
+    /// Who may ask.
+    pub access: Arc<Access>,
 }
 
 impl Admin {
@@ -85,7 +92,7 @@ impl Admin {
             .route("/readyz", get(probes::ready))
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
-            .layer(from_fn(guard::admit))
+            .layer(from_fn_with_state(Arc::clone(&self.access), guard::admit))
             .layer(map_response(never_store))
             .with_state(self)
     }

@@ -1,5 +1,7 @@
 //! The admin API over real sockets, with the real registry and metrics, before a fleet in memory.
 
+mod access;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::config::AdminConfig;
 use crate::drain::memory_fleet::{Handle, MemoryFleet, name};
 use crate::drain::tests::Life;
 
@@ -22,6 +25,7 @@ struct Gateway {
     life: Life,
     fleet: Arc<MemoryFleet>,
     readiness: Arc<Readiness>,
+    access: Arc<Access>,
     address: SocketAddr,
     _folder: TempDir,
 }
@@ -46,12 +50,14 @@ impl Gateway {
         let fleet = MemoryFleet::new(boards);
         let life = Life::prepare(folder.path(), &fleet, "r1");
         let readiness = Arc::new(Readiness::new(life.shutdown.clone()));
+        let access = Access::new(AdminConfig::default());
         let admin = Admin {
             drains: Arc::clone(&life.drains),
             fleet: Arc::new(Handle(Arc::clone(&fleet))),
             metrics: Arc::clone(&life.metrics),
             readiness: Arc::clone(&readiness),
             reload: ReloadDesk::open().0,
+            access: Arc::clone(&access),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -60,6 +66,7 @@ impl Gateway {
             life,
             fleet,
             readiness,
+            access,
             address,
             _folder: folder,
         }

@@ -66,6 +66,11 @@ pub fn cases() -> Vec<String> {
     let addition = |(index, line): (usize, &&str)| {
         let added = line.strip_prefix("#+ ")?;
         let (key, _) = setting_of(line)?;
+        // A key of a section that can be added comes with it.
+        let mut headers = lines[..index].iter().rev().filter(|line| header_of(line).is_some());
+        if headers.next().is_some_and(|header| header.starts_with("#+ ")) {
+            return None;
+        }
         let mut case = plain.clone();
         // What it takes the place of stands above it, in the same section.
         let rival = case[..index]
@@ -76,9 +81,6 @@ pub fn cases() -> Vec<String> {
             case[rival].clear();
         }
         added.clone_into(&mut case[index]);
-        if added.starts_with('[') {
-            return None;
-        }
         Some(case.join("\n"))
     };
     let additions: Vec<String> = lines.iter().enumerate().filter_map(addition).collect();

@@ -3,6 +3,7 @@
 //! Whoever takes a [`Config`] needs to check nothing again. What is wrong with a file is reported all at once, each
 //! fault with its place, its key, its value and the way out; only a syntax error of TOML stops before that.
 
+mod admin;
 mod board_source;
 mod command;
 pub mod example;
@@ -32,6 +33,7 @@ use handover_protocol::{BoardId, ReleaseName};
 
 use finding::Findings;
 
+pub use admin::{AdminAddress, AdminConfig, AdminToken, Scope};
 pub use board_source::{BoardIdFault, BoardSource};
 pub use command::{CommandFault, CommandTemplate};
 pub use finding::{Finding, Place};
@@ -75,6 +77,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// What is logged.
     pub log: LogConfig,
+    /// Who may use the admin API.
+    pub admin: AdminConfig,
 }
 
 impl Config {
@@ -173,14 +177,15 @@ pub struct Listen {
     pub traffic: Vec<SocketAddr>,
     /// Addresses for clients with TLS; of the two lists one at least names an address.
     pub traffic_tls: Vec<SocketAddr>,
-    /// The address of the admin API, `/metrics`, `/livez` and `/readyz`; on the loopback interface.
-    pub admin: SocketAddr,
+    /// Where the admin API, `/metrics`, `/livez` and `/readyz` are; beyond this machine only with tokens.
+    pub admin: AdminAddress,
 }
 
 impl Listen {
     /// Returns every address, the admin API's included.
-    pub fn addresses(&self) -> impl Iterator<Item = &SocketAddr> {
-        self.traffic.iter().chain(&self.traffic_tls).chain([&self.admin])
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let traffic = self.traffic.iter().chain(&self.traffic_tls).copied();
+        traffic.chain(self.admin.tcp())
     }
 }
 

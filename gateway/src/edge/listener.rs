@@ -203,7 +203,7 @@ mod tests {
         let listen = |traffic: SocketAddr| Listen {
             traffic: vec![traffic],
             traffic_tls: Vec::new(),
-            admin: traffic,
+            admin: crate::config::AdminAddress::Tcp(traffic),
         };
         let first = Listeners::bind(&listen("127.0.0.1:0".parse().unwrap())).unwrap();
         let taken = first.addresses().unwrap()[0];

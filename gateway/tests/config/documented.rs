@@ -11,8 +11,10 @@ use serde_json::Value;
 /// A place where the files are that the example names.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("there is room for a folder");
-    fs::write(folder.path().join("board-1.token"), "0123456789abcdef0123456789abcdef")
-        .expect("the folder was just made");
+    for name in ["board-1.token", "pipeline.token"] {
+        let token = format!("{name}-0123456789abcdef0123456789abcdef");
+        fs::write(folder.path().join(name), token).expect("the folder was just made");
+    }
     folder
 }
 
@@ -58,7 +60,8 @@ fn the_example_holds_every_key_and_says_what_it_is_for() {
         });
         assert!(is_shown, "{} is nowhere in the example", setting.key);
         let is_explained_around = key.matches('.').count() > 1 || key.ends_with(']') || !key.contains('.');
-        let text = descriptions.get(&key).map_or("", String::as_str);
+        let text = descriptions.get(&key).or_else(|| descriptions.get(&format!("{key}[]")));
+        let text = text.map_or("", String::as_str);
         assert!(
             is_explained_around || !text.is_empty(),
             "the example says nothing of {key}"

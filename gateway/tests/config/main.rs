@@ -1,5 +1,6 @@
 //! What `Config` and `handover config check` say of right and wrong files.
 
+mod access;
 mod command;
 mod documented;
 mod environment;

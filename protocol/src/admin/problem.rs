@@ -51,6 +51,10 @@ pub enum ProblemType {
     ForbiddenHost,
     /// A web page of another origin asks.
     ForbiddenOrigin,
+    /// Tokens are configured, and the request brings none of them; see `WWW-Authenticate`.
+    Unauthorized,
+    /// The token's scope does not reach this call; see `WWW-Authenticate`.
+    InsufficientScope,
     /// There is no such path.
     UnknownPath,
     /// The path knows other methods; see `Allow`.
@@ -95,7 +99,7 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// Every type, for documents and tests.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::BadJson,
         Self::InvalidField,
         Self::UnknownReference,
@@ -105,6 +109,8 @@ impl ProblemType {
         Self::UnsupportedMediaType,
         Self::ForbiddenHost,
         Self::ForbiddenOrigin,
+        Self::Unauthorized,
+        Self::InsufficientScope,
         Self::UnknownPath,
         Self::MethodNotAllowed,
         Self::UnknownDrain,
@@ -131,7 +137,8 @@ impl ProblemType {
     pub const fn status(self) -> u16 {
         match self {
             Self::BadJson | Self::InvalidField => 400,
-            Self::ForbiddenHost | Self::ForbiddenOrigin => 403,
+            Self::Unauthorized => 401,
+            Self::ForbiddenHost | Self::ForbiddenOrigin | Self::InsufficientScope => 403,
             Self::UnknownPath
             | Self::UnknownDrain
             | Self::UnknownBoard
@@ -167,6 +174,8 @@ impl ProblemType {
             Self::UnsupportedMediaType => "The body must be application/json",
             Self::ForbiddenHost => "The admin API answers under loopback names only",
             Self::ForbiddenOrigin => "The admin API does not answer web pages of other origins",
+            Self::Unauthorized => "The request needs a token",
+            Self::InsufficientScope => "The token may not be used for this",
             Self::UnknownPath => "There is no such path",
             Self::MethodNotAllowed => "The path does not know this method",
             Self::UnknownDrain => "There is no such drain",

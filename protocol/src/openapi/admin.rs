@@ -6,9 +6,10 @@ use utoipa::openapi::{OpenApi, Required};
 use super::call::{Call, Document};
 use crate::admin::ProblemType::{
     self, BadJson, BoardNotMovable, BodyTooLarge, ConfigInvalid, DrainConflict, DrainEnded, DrainExists, ForbiddenHost,
-    ForbiddenOrigin, IdempotencyMismatch, ImpossibleDrain, Internal, InvalidField, RegistryUnavailable, ServerAlive,
-    ServerConfigured, ServerInUse, ShuttingDown, Starting, TargetNotReady, UndoWindowOver, UnknownBoard, UnknownDrain,
-    UnknownReference, UnknownServer, UnknownSession, UnsupportedMediaType,
+    ForbiddenOrigin, IdempotencyMismatch, ImpossibleDrain, InsufficientScope, Internal, InvalidField,
+    RegistryUnavailable, ServerAlive, ServerConfigured, ServerInUse, ShuttingDown, Starting, TargetNotReady,
+    Unauthorized, UndoWindowOver, UnknownBoard, UnknownDrain, UnknownReference, UnknownServer, UnknownSession,
+    UnsupportedMediaType,
 };
 use crate::admin::{
     BoardList, BoardView, ConfigReloaded, DeathReport, DrainEvent, DrainList, DrainPreview, DrainRequest, DrainStatus,
@@ -121,7 +122,7 @@ pub fn admin() -> OpenApi {
     );
     document.finish(
         "Handover admin API",
-        "Drains, boards and moves. Later versions add fields and change none. It answers on the loopback interface.",
+        "Drains, boards and moves. Later versions add fields and change none. It answers on the loopback interface or a Unix socket, elsewhere with tokens only: `Authorization: Bearer`, of the scope read for GET, admin for the configuration, servers and sessions, and operate for all else.",
     )
 }
 
@@ -344,8 +345,15 @@ fn board(call: Call<'_>) -> Call<'_> {
 
 /// Adds the refusals of one call to those that every call knows.
 fn refused<const N: usize>(call: Call<'_>, kinds: [ProblemType; N]) -> Call<'_> {
-    let kinds = [InvalidField, ForbiddenHost, ForbiddenOrigin, Starting]
-        .into_iter()
-        .chain(kinds);
+    let kinds = [
+        InvalidField,
+        Unauthorized,
+        InsufficientScope,
+        ForbiddenHost,
+        ForbiddenOrigin,
+        Starting,
+    ]
+    .into_iter()
+    .chain(kinds);
     call.refusals::<Problem, _>(kinds.map(|kind| (kind.status(), kind)))
 }

@@ -1,11 +1,13 @@
 //! Reads `[listen]`.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use super::tree::{Item, Section};
-use crate::config::Listen;
+use crate::config::admin::UNIX_PREFIX;
+use crate::config::{AdminAddress, AdminConfig, Listen};
 
-pub(super) fn read_listen(mut section: Section<'_>) -> Option<Listen> {
+pub(super) fn read_listen(mut section: Section<'_>, access: &AdminConfig, folder: &Path) -> Option<Listen> {
     let traffic_tls = section.take("traffic_tls");
     let traffic = if traffic_tls.is_some() {
         section.take("traffic")
@@ -28,9 +30,9 @@ pub(super) fn read_listen(mut section: Section<'_>) -> Option<Listen> {
     }
     let tls = traffic_tls.map_or(Some(Vec::new()), |item| read_traffic(&item, &mut addresses));
     let traffic = traffic.map_or(Some(Vec::new()), |item| read_traffic(&item, &mut addresses));
-    let admin = admin.and_then(|item| Some((read_address(&item)?, item)));
-    if let Some((address, item)) = &admin {
-        check_admin(*address, &addresses, item);
+    let admin = admin.and_then(|item| Some((read_admin(&item, folder)?, item)));
+    if let Some((AdminAddress::Tcp(address), item)) = &admin {
+        check_admin(*address, access, &addresses, item);
     }
     Some(Listen {
         traffic: traffic.filter(|_| is_whole)?,
@@ -57,6 +59,22 @@ fn read_traffic(item: &Item<'_>, taken: &mut Vec<SocketAddr>) -> Option<Vec<Sock
     (addresses.len() == items.len()).then_some(addresses)
 }
 
+fn read_admin(item: &Item<'_>, folder: &Path) -> Option<AdminAddress> {
+    let Some(path) = item.text()?.strip_prefix(UNIX_PREFIX) else {
+        return read_address(item).map(AdminAddress::Tcp);
+    };
+    let path = folder.join(path);
+    let problem = match path.parent() {
+        Some(folder) if !folder.is_dir() => format!("lies in a folder that does not exist: {}", folder.display()),
+        _ if path.is_dir() => "is a folder".to_owned(),
+        _ if path.as_os_str().len() > SOCKET_PATH_MAX => format!("is longer than {SOCKET_PATH_MAX} bytes"),
+        _ => return Some(AdminAddress::Unix(path)),
+    };
+    let fix = "name a socket in a folder of the gateway's own, such as \"unix:/run/handover/admin.sock\"";
+    item.spot.fault(problem, fix);
+    None
+}
+
 fn read_address(item: &Item<'_>) -> Option<SocketAddr> {
     let text = item.text()?;
     if let Ok(address) = text.parse() {
@@ -71,16 +89,18 @@ fn read_address(item: &Item<'_>) -> Option<SocketAddr> {
     None
 }
 
-fn check_admin(admin: SocketAddr, traffic: &[SocketAddr], item: &Item<'_>) {
-    if !admin.ip().is_loopback() {
+fn check_admin(admin: SocketAddr, access: &AdminConfig, traffic: &[SocketAddr], item: &Item<'_>) {
+    if !admin.ip().is_loopback() && access.tokens.is_empty() {
         let fix = format!(
-            "use \"127.0.0.1:{}\", and reach it from elsewhere through a tunnel or a proxy that authenticates",
+            "use \"127.0.0.1:{}\" or \"unix:/run/handover/admin.sock\", or add [[admin.tokens]] with name, token_file and \
+             scope",
             admin.port()
         );
-        item.spot.fault(
-            "lets anybody who reaches it move boards: this version has no authentication",
-            fix,
-        );
+        item.spot
+            .fault("lets anybody who reaches it move boards: there are no tokens", fix);
+    } else if !admin.ip().is_loopback() {
+        let fix = "use it only within a network you trust; tokens can be read on the way";
+        item.spot.warning("is neither loopback nor TLS", fix);
     }
     if traffic.iter().any(|address| collide(*address, admin)) {
         item.spot.fault(
@@ -89,6 +109,9 @@ fn check_admin(admin: SocketAddr, traffic: &[SocketAddr], item: &Item<'_>) {
         );
     }
 }
+
+/// Linux and the BSDs take 104 bytes or more.
+const SOCKET_PATH_MAX: usize = 100;
 
 /// Reads whether two listeners would want the same port of the same interface; port 0 takes any that is free.
 fn collide(one: SocketAddr, other: SocketAddr) -> bool {

@@ -1,5 +1,6 @@
 //! Reads a whole configuration out of its file, and goes on past what is wrong.
 
+mod admin;
 mod board;
 mod health;
 mod limits;
@@ -37,7 +38,8 @@ pub(super) fn read(text: &str, variables: &str, folder: &Path, findings: &Findin
     let (variables, _) = DeTable::parse_recoverable(variables);
     overlay(&mut document, variables.into_inner(), findings);
     let mut root = Section::root(findings, &document);
-    let listen = listen::read_listen(root.section("listen"));
+    let admin = admin::read_admin(root.section("admin"), folder);
+    let listen = listen::read_listen(root.section("listen"), &admin, folder);
     let tls = tls::read_tls(&mut root, listen.as_ref(), folder);
     let registry = read_registry(root.section("registry"), folder);
     let releases_section = root.section("releases");
@@ -70,6 +72,7 @@ pub(super) fn read(text: &str, variables: &str, folder: &Path, findings: &Findin
         shutdown,
         metrics,
         log,
+        admin,
     })
 }
 

@@ -173,7 +173,7 @@ fn read_control(item: &Item<'_>, token: Option<Option<ControlToken>>) -> Option<
     })
 }
 
-fn read_token(item: &Item<'_>, folder: &Path) -> Option<ControlToken> {
+pub(super) fn read_token(item: &Item<'_>, folder: &Path) -> Option<ControlToken> {
     let path = folder.join(non_empty(item, "name a file that holds the token, and nothing else")?);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
@@ -208,7 +208,7 @@ fn read_token(item: &Item<'_>, folder: &Path) -> Option<ControlToken> {
 fn check_not_ours(url: &ServerUrl, item: &Item<'_>, listen: Option<&Listen>) {
     let Some(listen) = listen else { return };
     let address = url.host().parse::<IpAddr>().ok();
-    let is_same = |ours: &std::net::SocketAddr| {
+    let is_same = |ours: std::net::SocketAddr| {
         let same_host = address == Some(ours.ip()) || (url.is_loopback() && ours.ip().is_unspecified());
         same_host && url.port() == ours.port()
     };

@@ -443,6 +443,18 @@ impl<'f> Section<'f> {
         values.iter().filter_map(|item| item.entry(&fix)).collect()
     }
 
+    /// Returns the sections of a `[[name]]` that need not be there.
+    pub(super) fn optional_sections(&mut self, name: &'static str, example: &str) -> Vec<Section<'f>> {
+        if self.table.is_some_and(|table| table.get(name).is_some()) {
+            let sections = self.sections(name, example);
+            self.spot_of(name).note(Kind::Tables { count_min: 0 });
+            return sections;
+        }
+        self.take(name);
+        self.spot_of(name).note(Kind::Tables { count_min: 0 });
+        Vec::new()
+    }
+
     /// Returns where a key stands, or where it would belong.
     pub(super) fn spot_of(&self, name: &str) -> Spot<'f> {
         let key = self.key_of(name);
