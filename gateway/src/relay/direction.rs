@@ -66,12 +66,9 @@ enum Finish {
 }
 
 impl Direction {
-    /// Begins behind the handshake, with what was read together with it.
-    ///
-    /// # Errors
-    /// When those bytes break the protocol.
-    pub fn new(sender: Sender, limits: &Limits, early: &[u8], recorder: Option<Box<Recorder>>) -> Result<Self, Fault> {
-        let mut direction = Self {
+    /// Begins behind the handshake; [`Direction::go_on_with`] takes what was read together with it.
+    pub fn new(sender: Sender, recorder: Option<Box<Recorder>>) -> Self {
+        Self {
             seen: Scanner::new(sender),
             sent: Scanner::new(sender),
             waiting: BytesMut::new(),
@@ -87,9 +84,7 @@ impl Direction {
             // The end of the 101 may still be under way.
             is_unflushed: true,
             passed: 0,
-        };
-        direction.take_in(limits, early)?;
-        Ok(direction)
+        }
     }
 
     /// Says how far bytes may pass from now on.
@@ -266,7 +261,7 @@ impl Direction {
     /// Goes on with another sender's stream, of which `early` has been read; the former must have ended at a boundary.
     ///
     /// # Errors
-    /// When those bytes break the protocol.
+    /// When those bytes break the protocol; what stands before the offence waits to be passed on.
     pub fn go_on_with(&mut self, limits: &Limits, early: &[u8]) -> Result<(), Fault> {
         self.is_over = false;
         self.take_in(limits, early)
@@ -419,7 +414,16 @@ impl Direction {
         bytes: &[u8],
         writer: Pin<&mut W>,
     ) -> Result<(), Fault> {
-        self.judge(limits, bytes)?;
+        if let Err(fault) = self.judge(limits, bytes) {
+            // The frames before the offence are sound, and their receiver is owed them.
+            let sound = &bytes[..sound_bytes(&fault)];
+            let length = poll_write(writer, context, sound)?;
+            self.is_unflushed |= length > 0;
+            self.bytes += length as u64;
+            self.sent.scan(limits, &sound[..length]).map_err(Fault::Violation)?;
+            self.waiting.extend_from_slice(&sound[length..]);
+            return Err(fault);
+        }
         let whole = bytes.len() - self.seen.header_bytes_pending().min(bytes.len());
         let length = poll_write(writer, context, &bytes[..whole])?;
         self.is_unflushed |= length > 0;
@@ -443,8 +447,16 @@ impl Direction {
         if matches!(self.valve, Valve::Shut { .. }) && self.first_wait.is_none() && !bytes.is_empty() {
             self.first_wait = Some(Instant::now());
         }
+        let (waiting, pending) = (self.waiting.len(), self.seen.header_bytes_pending());
         self.waiting.extend_from_slice(bytes);
-        self.judge(limits, bytes)
+        self.judge(limits, bytes).inspect_err(|fault| {
+            // Nothing of the offending frame is passed on, not even the start of its header that came before.
+            let sound = match sound_bytes(fault) {
+                0 => waiting.saturating_sub(pending),
+                sound => waiting + sound,
+            };
+            self.waiting.truncate(sound);
+        })
     }
 
     fn judge(&mut self, limits: &Limits, bytes: &[u8]) -> Result<(), Fault> {
@@ -477,6 +489,14 @@ impl Direction {
                 result.map_err(Fault::Write)
             }
         }
+    }
+}
+
+/// Counts the bytes of what was judged that stand before the offence.
+fn sound_bytes(fault: &Fault) -> usize {
+    match fault {
+        Fault::Violation(violation) => violation.passed,
+        Fault::Read(_) | Fault::Write(_) => 0,
     }
 }
 

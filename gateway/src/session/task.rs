@@ -27,7 +27,7 @@ use super::timing::{FINISH, longest};
 use super::{Seats, Setup};
 use crate::board::Admission;
 use crate::config::{Replay, Route};
-use crate::relay::{Direction, Recorder, linger};
+use crate::relay::{Direction, Fault, Recorder, linger};
 use crate::telemetry::Metrics;
 use crate::telemetry::label::{Direction as Way, Fallback, Side};
 use crate::tls::Wire;
@@ -70,6 +70,8 @@ pub(super) struct Task {
     pub(super) violation: Option<CloseCode>,
     /// With which code an operator has the client closed.
     pub(super) dismissal: Option<CloseCode>,
+    /// What was wrong with the bytes that came together with the handshake; judged once what stood before has gone.
+    early_fault: Option<(Fault, Side)>,
     /// What only a move needs.
     pub(super) moving: Option<Box<Moving>>,
     pub(super) timer: Option<Pin<Box<Sleep>>>,
@@ -173,13 +175,10 @@ impl Task {
             Replay::First { await_answer: true, .. } | Replay::Matching { await_answer: true, .. }
         );
         handle.set_may_cross(handshake.is_some());
-        let up = Direction::new(Sender::Client, &limits, &early, recorder);
-        let down = Direction::new(Sender::Server, &limits, &said, None);
-        let (Ok(up), Ok(down)) = (up, down) else {
-            handle.close();
-            linger(upstream, FINISH).await;
-            return None;
-        };
+        let mut up = Direction::new(Sender::Client, recorder);
+        let mut down = Direction::new(Sender::Server, None);
+        let of_client = up.go_on_with(&limits, &early).err().map(|fault| (fault, Side::Client));
+        let of_server = down.go_on_with(&limits, &said).err().map(|fault| (fault, Side::Server));
         server.metrics().sessions.inc();
         metrics.sessions_opened.inc();
         Some(Self {
@@ -199,6 +198,7 @@ impl Task {
             reported: Reported::default(),
             violation: None,
             dismissal: None,
+            early_fault: of_client.or(of_server),
             moving: None,
             timer: None,
             silence: None,
@@ -250,6 +250,11 @@ impl Task {
             return Poll::Ready(Step::Attached(result));
         }
         if let Some(event) = self.pump(context) {
+            return Poll::Ready(Step::Event(event));
+        }
+        if let Some((fault, side)) = self.early_fault.take()
+            && let Some(event) = self.fault(fault, side)
+        {
             return Poll::Ready(Step::Event(event));
         }
         self.report();
