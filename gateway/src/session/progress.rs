@@ -3,13 +3,13 @@
 use std::task::Context;
 
 use handover_protocol::close::CloseCode;
-use handover_protocol::frame::encode_pong;
+use handover_protocol::frame::{ViolationKind, encode_pong};
 use handover_protocol::machine::session::{Event, Phase};
 use tracing::debug;
 
 use super::task::Task;
 use crate::relay::Fault;
-use crate::telemetry::label::Side;
+use crate::telemetry::label::{Limit, Side};
 use crate::tls::Wire;
 
 impl Task {
@@ -163,6 +163,9 @@ impl Task {
             Fault::Violation(violation) => {
                 debug!(?violation, side = ?reader, "a peer broke the protocol");
                 self.metrics.protocol_violations.of(reader).inc();
+                if let Some(limit) = limit_of(violation.kind) {
+                    self.metrics.limit_hits.of(limit).inc();
+                }
                 self.violation = Some(match reader {
                     Side::Client => violation.close_code(),
                     Side::Server => CloseCode::INTERNAL_ERROR,
@@ -190,5 +193,24 @@ impl Task {
                 }
             }
         }
+    }
+}
+
+/// Reads whether a violation is of a bound of ours rather than of the protocol.
+fn limit_of(kind: ViolationKind) -> Option<Limit> {
+    match kind {
+        ViolationKind::MessageTooLarge => Some(Limit::MessageBytes),
+        ViolationKind::TooManyFragments => Some(Limit::MessageFragments),
+        ViolationKind::Unmasked
+        | ViolationKind::Masked
+        | ViolationKind::ReservedOpcode
+        | ViolationKind::ReservedBit
+        | ViolationKind::MisplacedRsv1
+        | ViolationKind::ControlTooLong
+        | ViolationKind::ControlFragmented
+        | ViolationKind::StrayContinuation
+        | ViolationKind::MissingContinuation
+        | ViolationKind::LengthTopBit
+        | ViolationKind::LengthNotMinimal => None,
     }
 }

@@ -248,6 +248,8 @@ label! {
         ControlBodyBytes = "control_body_bytes_max",
         /// A message was too large.
         MessageBytes = "message_bytes_max",
+        /// A message had too many fragments.
+        MessageFragments = "message_fragments_max",
         /// More came during a hold than is kept.
         HoldBytes = "hold_bytes",
         /// A session said more than is kept for saying it again.
