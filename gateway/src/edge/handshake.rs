@@ -149,6 +149,7 @@ async fn attempt(edge: &Edge, client: &Client, mut parts: Parts, upgrade: OnUpgr
                 session: seat,
             },
             metrics: Arc::clone(&edge.metrics),
+            stall_timeout: edge.config.load().limits.stall_timeout,
         });
         return Ok(Outcome::Opened(answer_of(answer)));
     }

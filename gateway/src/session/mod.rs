@@ -10,10 +10,12 @@ mod order;
 mod progress;
 mod quiet_sign;
 mod silence;
+mod stall;
 mod task;
 mod timing;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use handover_protocol::SessionId;
@@ -50,6 +52,8 @@ pub struct Setup<C> {
     pub seats: Seats,
     /// Where the session is counted.
     pub metrics: Arc<Metrics>,
+    /// How long the client may take none of what waits for it.
+    pub stall_timeout: Duration,
 }
 
 /// What a session counts against while it lives.

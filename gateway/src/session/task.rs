@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use handover_protocol::close::CloseCode;
@@ -23,6 +23,7 @@ use super::handle::SessionHandle;
 use super::order::{Answer, HoldKind, Order, Question};
 use super::quiet_sign::QuietSign;
 use super::silence::Silence;
+use super::stall::Stall;
 use super::timing::{FINISH, longest};
 use super::{Seats, Setup};
 use crate::board::Admission;
@@ -72,6 +73,9 @@ pub(super) struct Task {
     pub(super) dismissal: Option<CloseCode>,
     /// What was wrong with the bytes that came together with the handshake; judged once what stood before has gone.
     early_fault: Option<(Fault, Side)>,
+    /// While the client does not take what waits for it.
+    pub(super) stall: Option<Stall>,
+    pub(super) stall_timeout: Duration,
     /// What only a move needs.
     pub(super) moving: Option<Box<Moving>>,
     pub(super) timer: Option<Pin<Box<Sleep>>>,
@@ -146,6 +150,7 @@ impl Task {
             terms,
             seats,
             metrics,
+            stall_timeout,
         } = setup;
         let handle = Arc::clone(admission.handle());
         let server = Arc::clone(admission.server());
@@ -199,6 +204,8 @@ impl Task {
             violation: None,
             dismissal: None,
             early_fault: of_client.or(of_server),
+            stall: None,
+            stall_timeout,
             moving: None,
             timer: None,
             silence: None,
@@ -255,6 +262,9 @@ impl Task {
         if let Some((fault, side)) = self.early_fault.take()
             && let Some(event) = self.fault(fault, side)
         {
+            return Poll::Ready(Step::Event(event));
+        }
+        if let Some(event) = self.look_at_client(context) {
             return Poll::Ready(Step::Event(event));
         }
         self.report();
@@ -432,4 +442,4 @@ fn stalled_by(down: &Direction, limits: &Limits) -> Fallback {
 }
 
 /// After the last frame to a client its end of stream is awaited for so long.
-const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(1);
+const LAST_WORDS: Duration = Duration::from_secs(1);
