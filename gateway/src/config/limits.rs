@@ -19,6 +19,8 @@ pub struct Limits {
     pub target_bytes_max: usize,
     /// Bytes that a client sends behind its handshake before the 101; more ends the connection.
     pub early_bytes_max: usize,
+    /// Frames of one message; more ends the session by 1008.
+    pub message_fragments_max: u32,
     /// From the first byte, or the last answer's end, to the end of a head.
     pub head_timeout: Duration,
     /// From an accepted connection to the end of its TLS handshake.
@@ -45,6 +47,7 @@ impl Default for Limits {
             header_count_max: HEADER_COUNT_MAX,
             target_bytes_max: TARGET_BYTES_MAX,
             early_bytes_max: EARLY_BYTES_MAX,
+            message_fragments_max: MESSAGE_FRAGMENTS_MAX,
             head_timeout: HEAD_TIMEOUT,
             tls_handshake_timeout: TLS_HANDSHAKE_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
@@ -76,6 +79,9 @@ pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 
 /// A correct client sends nothing before the 101 (RFC 6455 section 4.1); an eager one sends its hello.
 pub const EARLY_BYTES_MAX: usize = 16 * 1024;
+
+/// 16 MiB in fragments of 1 KiB pass, a million empty ones do not.
+pub const MESSAGE_FRAGMENTS_MAX: u32 = 16 * 1024;
 
 /// A head fits into a packet or a few; whoever needs longer holds the socket on purpose.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);

@@ -136,6 +136,7 @@ async fn attempt(edge: &Edge, client: &Client, mut parts: Parts, upgrade: OnUpgr
         if edge.shutdown.is_cancelled() {
             return Err(super::shutting_down());
         }
+        let limits = &edge.config.load().limits;
         session::start(Setup {
             admission,
             route,
@@ -149,7 +150,8 @@ async fn attempt(edge: &Edge, client: &Client, mut parts: Parts, upgrade: OnUpgr
                 session: seat,
             },
             metrics: Arc::clone(&edge.metrics),
-            stall_timeout: edge.config.load().limits.stall_timeout,
+            fragments_max: limits.message_fragments_max,
+            stall_timeout: limits.stall_timeout,
         });
         return Ok(Outcome::Opened(answer_of(answer)));
     }

@@ -52,6 +52,8 @@ pub struct Setup<C> {
     pub seats: Seats,
     /// Where the session is counted.
     pub metrics: Arc<Metrics>,
+    /// Frames that one message may have.
+    pub fragments_max: u32,
     /// How long the client may take none of what waits for it.
     pub stall_timeout: Duration,
 }

@@ -150,6 +150,7 @@ impl Task {
             terms,
             seats,
             metrics,
+            fragments_max,
             stall_timeout,
         } = setup;
         let handle = Arc::clone(admission.handle());
@@ -168,9 +169,9 @@ impl Task {
         };
         let limits = Limits {
             message_bytes_max: route.message_bytes_max,
-            ..Limits::default()
-        }
-        .with_extensions(extensions);
+            fragments_max,
+            extensions,
+        };
         let replay = terms.replay.as_ref().unwrap_or(&route.replay);
         let recorder = handshake
             .as_ref()

@@ -12,6 +12,8 @@ pub(super) fn read_limits(mut section: Section<'_>) -> Limits {
     count("connections_max", &mut limits.connections_max);
     count("parked_max", &mut limits.parked_max);
     count("header_count_max", &mut limits.header_count_max);
+    let fragments = &mut limits.message_fragments_max;
+    section.number("message_fragments_max", fragments, 1..=FRAGMENTS_CEILING);
     let mut size = |name, place: &mut usize| section.size(name, place, 256..=HEAD_BYTES_CEILING);
     size("head_bytes_max", &mut limits.head_bytes_max);
     size("target_bytes_max", &mut limits.target_bytes_max);
@@ -44,6 +46,9 @@ pub(super) fn read_limits(mut section: Section<'_>) -> Limits {
 
 /// More sockets than one process is given anywhere.
 const COUNT_MAX: u64 = 10_000_000;
+
+/// Each costs the receiver a turn of its loop, and no library cuts a message into more.
+const FRAGMENTS_CEILING: u64 = 1_000_000;
 
 /// Each connection may hold this much before it has proved anything.
 const HEAD_BYTES_CEILING: u64 = 1024 * 1024;
