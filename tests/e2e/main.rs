@@ -6,6 +6,7 @@ mod contract;
 mod deaths;
 mod documents;
 mod drain;
+mod edge;
 mod faults;
 mod gateway;
 mod harness;

@@ -131,6 +131,16 @@ impl GatewayBuilder {
         self
     }
 
+    /// Adds a server without the contract that is no process of its own.
+    #[must_use]
+    pub fn origin(mut self, name: &str, release: &str, address: SocketAddr) -> Self {
+        let _ = write!(
+            self.servers,
+            "\n[[servers]]\nname = \"{name}\"\nrelease = \"{release}\"\nurl = \"http://{address}\"\n"
+        );
+        self
+    }
+
     /// Adds a route.
     #[must_use]
     pub fn route(mut self, route: &Route) -> Self {
