@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use http::HeaderMap;
 use http::header::{
-    CONNECTION, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    CONNECTION, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
 
@@ -19,9 +19,7 @@ use super::listener::Security;
 pub(super) fn clean_request(headers: &mut HeaderMap, peer: IpAddr, security: Security) {
     let host = headers.get(HOST).cloned();
     drop_hop_by_hop(headers);
-    drop_where(headers, |name| {
-        is_folded_spelling(name) || is_ours(name) || is_forwarding(name)
-    });
+    drop_where(headers, speaks_for_others);
     for name in REQUEST_ONLY {
         headers.remove(name);
     }
@@ -34,6 +32,11 @@ pub(super) fn clean_request(headers: &mut HeaderMap, peer: IpAddr, security: Sec
     if let Some(host) = host {
         headers.insert("x-forwarded-host", host);
     }
+}
+
+/// Cleans what a client says behind its body: nobody speaks in another's name there either.
+pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
+    drop_where(trailers, speaks_for_others);
 }
 
 /// Cleans a server's answer for the client.
@@ -66,6 +69,10 @@ fn drop_where(headers: &mut HeaderMap, is_dropped: impl Fn(&HeaderName) -> bool)
     }
 }
 
+fn speaks_for_others(name: &HeaderName) -> bool {
+    is_folded_spelling(name) || is_ours(name) || is_forwarding(name)
+}
+
 fn is_folded_spelling(name: &HeaderName) -> bool {
     name.as_str().contains(['_', '.'])
 }
@@ -86,11 +93,12 @@ fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
 }
 
 /// Of one hop, whether nominated or not (RFC 9110 section 7.6.1), and what else speaks of the hop only.
-const HOP_BY_HOP: [HeaderName; 8] = [
+///
+/// `Trailer` is none of them: it announces what stands behind the body, which is passed on with it.
+const HOP_BY_HOP: [HeaderName; 7] = [
     CONNECTION,
     UPGRADE,
     TE,
-    TRAILER,
     TRANSFER_ENCODING,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -159,6 +167,7 @@ mod tests {
                 "cookie: a=1",
                 "cookie: b=2",
                 "host: boards.example",
+                "trailer: x-late",
                 "x-forwarded-for: 192.0.2.7",
                 "x-forwarded-host: boards.example",
                 "x-forwarded-proto: http",

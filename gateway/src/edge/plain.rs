@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Edge;
 use super::answer::{Answer, AnswerBody, Cause, Hold, Refusal, Tally};
 use super::connection::Client;
-use super::headers::{clean_request, clean_response};
+use super::headers::{clean_request, clean_response, clean_trailers};
 use super::problem::{Problem, ProblemType};
 use crate::board::Purpose;
 use crate::telemetry::label::Limit;
@@ -123,7 +123,12 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let mut frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            clean_trailers(trailers);
+        }
         self.progress.note();
         Poll::Ready(frame)
     }
