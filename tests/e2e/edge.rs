@@ -5,6 +5,8 @@ mod answers;
 mod frames;
 mod handshakes;
 mod heads;
+mod overload;
+mod plain;
 mod slow;
 
 use std::time::Duration;
@@ -29,6 +31,15 @@ impl Stage {
         let gateway = gateway.route(route).toml(tables).start().await;
         gateway.all_ready().await;
         Self { origin, gateway }
+    }
+
+    /// Returns what the gateway's process has in memory, in KiB.
+    fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.gateway.process().pid()));
+        let status = status.expect("the gateway runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.expect("Linux tells it")
     }
 
     async fn client(&self) -> RawClient {

@@ -22,6 +22,7 @@ pub struct Gateway {
     traffic: SocketAddr,
     admin: Admin,
     directory: TempDir,
+    open_files: Option<u32>,
 }
 
 /// How a gateway is configured.
@@ -32,6 +33,7 @@ pub struct GatewayBuilder {
     servers: String,
     routes: String,
     more: String,
+    open_files: Option<u32>,
 }
 
 /// One `[[routes]]` table, written as an operator would.
@@ -49,6 +51,7 @@ impl Gateway {
             servers: String::new(),
             routes: String::new(),
             more: String::new(),
+            open_files: None,
         }
     }
 
@@ -90,7 +93,7 @@ impl Gateway {
     /// When it is not ready within 20 s.
     pub async fn restart(&mut self) {
         self.process.kill();
-        self.process = launch(&self.directory);
+        self.process = launch(&self.directory, self.open_files);
         self.ready().await;
     }
 
@@ -158,6 +161,13 @@ impl GatewayBuilder {
         self
     }
 
+    /// Starts the gateway with so many open files at most.
+    #[must_use]
+    pub fn open_files(mut self, most: u32) -> Self {
+        self.open_files = Some(most);
+        self
+    }
+
     /// Adds TOML as it is, behind all else: whole tables.
     #[must_use]
     pub fn toml(mut self, tables: &str) -> Self {
@@ -173,6 +183,7 @@ impl GatewayBuilder {
             servers,
             routes,
             more,
+            open_files: _,
         } = self;
         format!(
             "[listen]\ntraffic = [\"{traffic}\"]\nadmin = \"{admin}\"\n{listen}\n[registry]\nfile = \"handover.db\"\n\n\
@@ -191,10 +202,11 @@ impl GatewayBuilder {
         let file = directory.path().join("handover.toml");
         std::fs::write(file, self.file(traffic, admin)).expect("the directory was just made");
         let gateway = Gateway {
-            process: launch(&directory),
+            process: launch(&directory, self.open_files),
             traffic,
             admin: Admin::new(admin),
             directory,
+            open_files: self.open_files,
         };
         gateway.ready().await;
         gateway
@@ -218,8 +230,16 @@ impl Route {
     }
 }
 
-fn launch(directory: &TempDir) -> Process {
-    let mut command = Command::new(binary("handover"));
+fn launch(directory: &TempDir, open_files: Option<u32>) -> Process {
+    let mut command = match open_files {
+        Some(most) => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\"")]);
+            shell.arg(binary("handover"));
+            shell
+        }
+        None => Command::new(binary("handover")),
+    };
     command.args(["serve", "--config", "handover.toml"]);
     command.env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".into()));
     command.current_dir(directory.path());

@@ -1,6 +1,7 @@
 //! A server that answers whatever a test wants, byte by byte, and writes down every byte that it was sent.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ struct Book {
     answer: Mutex<Vec<u8>>,
     heard: Mutex<Vec<Vec<u8>>>,
     dams: Mutex<Option<Arc<Notify>>>,
+    body_bytes: AtomicUsize,
+    stays_open: AtomicBool,
 }
 
 impl ScriptedOrigin {
@@ -56,6 +59,16 @@ impl ScriptedOrigin {
     /// A 101 keeps the connection open until the peer ends it; behind any other answer the origin ends its side.
     pub fn will_answer(&self, answer: impl AsRef<[u8]>) {
         *lock(&self.book.answer) = answer.as_ref().to_vec();
+    }
+
+    /// Answers a head only once so many bytes have come behind it.
+    pub fn answers_behind(&self, body_bytes: usize) {
+        self.book.body_bytes.store(body_bytes, Ordering::SeqCst);
+    }
+
+    /// Keeps connections open behind answers: their bodies do not end.
+    pub fn stays_open(&self) {
+        self.book.stays_open.store(true, Ordering::SeqCst);
     }
 
     /// Keeps answers back until what is returned is notified.
@@ -146,7 +159,9 @@ async fn converse(mut stream: TcpStream, book: Arc<Book>) {
             // The test may have gone on to its next row.
             let Some(bytes) = heard.get_mut(place) else { return };
             bytes.extend_from_slice(&buffer[..count]);
-            end_of_head(bytes).map(|end| String::from_utf8_lossy(&bytes[..end]).into_owned())
+            let end = end_of_head(bytes);
+            let end = end.filter(|end| bytes.len() >= end + book.body_bytes.load(Ordering::SeqCst));
+            end.map(|end| String::from_utf8_lossy(&bytes[..end]).into_owned())
         };
         if let Some(head) = head.filter(|_| !has_answered) {
             has_answered = true;
@@ -155,7 +170,7 @@ async fn converse(mut stream: TcpStream, book: Arc<Book>) {
                 dam.notified().await;
             }
             let answer = filled_in(&lock(&book.answer), &head);
-            let is_last = !answer.starts_with(b"HTTP/1.1 101 ");
+            let is_last = !answer.starts_with(b"HTTP/1.1 101 ") && !book.stays_open.load(Ordering::SeqCst);
             if stream.write_all(&answer).await.is_err() {
                 return;
             }
@@ -172,7 +187,8 @@ fn filled_in(answer: &[u8], head: &str) -> Vec<u8> {
     let accept = keys.next().map(|(_, key)| derive_accept_key(key.as_bytes()));
     let accept = accept.unwrap_or_default();
     const MARK: &[u8] = b"{accept}";
-    match answer.windows(MARK.len()).position(|window| window == MARK) {
+    let beginning = &answer[..answer.len().min(1024)];
+    match beginning.windows(MARK.len()).position(|window| window == MARK) {
         Some(at) => [&answer[..at], accept.as_bytes(), &answer[at + MARK.len()..]].concat(),
         None => answer.to_vec(),
     }

@@ -44,13 +44,13 @@ async fn a_client_that_takes_nothing_is_told_to_come_back_later_and_costs_nobody
     let mut ann = stage.session().await;
     stage.origin.head().await;
     let frame = [&[0x82, 126, 0x10, 0][..], &[7; 0x1000]].concat();
-    let before = resident(&stage);
+    let before = stage.resident();
     stage
         .origin
         .will_answer([ScriptedOrigin::SWITCHING.as_bytes(), &frame.repeat(8 * 1024)].concat());
     let mut bob = stage.session().await;
     counted(&stage, "stall_timeout", 1.0).await;
-    let grown = resident(&stage).saturating_sub(before);
+    let grown = stage.resident().saturating_sub(before);
     assert!(grown < 8 * 1024, "{grown} KiB for a client that takes nothing");
     let heard = bob.rest().await;
     assert!(
@@ -67,13 +67,4 @@ async fn a_client_that_takes_nothing_is_told_to_come_back_later_and_costs_nobody
     let message = [0x81, 0x82, 0, 0, 0, 0, b'o', b'k'];
     ann.say(message).await;
     assert_eq!(stage.origin.behind_head(message.len()).await, message);
-}
-
-/// Returns what the gateway's process has in memory, in KiB.
-fn resident(stage: &Stage) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", stage.gateway.process().pid()));
-    let status = status.expect("the gateway runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    number.expect("Linux tells it")
 }
