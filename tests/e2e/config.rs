@@ -176,7 +176,7 @@ fn the_schema_takes_every_example_and_finds_faults() {
             .arg(root.join("tests/servers/schema_check.py"))
             .arg("deploy/handover.schema.json")
             .args(files)
-            .current_dir(&root)
+            .current_dir(root)
             .output()
             .expect("tests/run makes the environment");
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);

@@ -101,12 +101,10 @@ fn needed_scope(method: &Method, path: &str, metrics_open: bool) -> Option<Scope
         return Some(Scope::Read);
     }
     let steps: Vec<&str> = path.split('/').skip(1).collect();
-    let changes_what_there_is = match steps.as_slice() {
-        ["v1", "config" | "sessions", ..] | ["v1", "servers"] | ["v1", "servers", _] | ["v1", "servers", _, "dead"] => {
-            true
-        }
-        _ => false,
-    };
+    let changes_what_there_is = matches!(
+        steps.as_slice(),
+        ["v1", "config" | "sessions", ..] | ["v1", "servers"] | ["v1", "servers", _] | ["v1", "servers", _, "dead"]
+    );
     Some(if changes_what_there_is {
         Scope::Admin
     } else {

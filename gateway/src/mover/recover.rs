@@ -143,7 +143,7 @@ impl Mover {
     }
 
     async fn tidy_opaque(&self, board: &Arc<Board>) {
-        let settle = self.route_of(&board).settle;
+        let settle = self.route_of(board).settle;
         if board
             .empty_since()
             .is_some_and(|since| since.elapsed() > settle + OPAQUE_OPEN)

@@ -550,7 +550,8 @@ mod tests {
         let mut context = Context::from_waker(Waker::noop());
         let mut message = Vec::new();
         encode_text("hello", None, &mut message);
-        let mut direction = Direction::new(Sender::Server, &limits, &message, None).unwrap();
+        let mut direction = Direction::new(Sender::Server, None);
+        direction.go_on_with(&limits, &message).unwrap();
         let (mut reader, mut writer) = (&b"\x81\x01a"[..], Keeper::default());
         direction
             .pump(&mut context, &limits, Some(&mut reader), Some(&mut writer))

@@ -52,15 +52,17 @@ impl Certificate {
         let key = read_key(&files.key)?;
         let (names, validity) = read_leaf(&chain[0], &files.certificate)?;
         let provider = rustls::crypto::ring::default_provider();
-        let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => CertificateFault::Mismatch {
-                certificate: files.certificate.clone(),
-                key: files.key.clone(),
-            },
-            error => CertificateFault::Key {
+        let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| {
+            if let rustls::Error::InconsistentKeys(_) = error {
+                return CertificateFault::Mismatch {
+                    certificate: files.certificate.clone(),
+                    key: files.key.clone(),
+                };
+            }
+            CertificateFault::Key {
                 file: files.key.clone(),
                 reason: error.to_string(),
-            },
+            }
         })?;
         Ok(Self {
             file: files.certificate.clone(),
@@ -91,9 +93,11 @@ fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, CertificateFault> {
         reason,
     };
     let text = std::fs::read(file).map_err(|error| fault(format!("cannot be read: {error}")))?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
-        PemError::NoItemsFound => fault("holds no private key, or one under a password".into()),
-        error => fault(format!("is not PEM: {error}")),
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+        if let PemError::NoItemsFound = error {
+            return fault("holds no private key, or one under a password".into());
+        }
+        fault(format!("is not PEM: {error}"))
     })
 }
 
