@@ -71,10 +71,8 @@ async fn a_reload_changes_what_can_be_changed_and_names_the_rest() {
     let stage = Stage::start().await;
     let mut ann = User::join(stage.gateway.traffic(), "old", "ann").await;
     assert_eq!(stage.owner("old").await, "board-1");
-    assert_eq!(
-        stage.reload().await.expect("nothing is wrong"),
-        ConfigReloaded::default()
-    );
+    let same = stage.reload().await.expect("nothing is wrong");
+    assert!(same.reloaded.is_empty() && same.needs_restart.is_empty(), "{same:?}");
     stage.edit(&[
         ("current = \"r1\"", "current = \"r2\""),
         ("mode = \"reconnect\"", "mode = \"reconnect\"\nclose_code = 1001"),
@@ -143,10 +141,7 @@ async fn a_hangup_reads_the_configuration_anew() {
     let stage = Stage::start().await;
     stage.edit(&[
         ("current = \"r1\"", "current = \"r2\""),
-        (
-            "\n[[servers]]",
-            "\n[log]\nfilter = \"info,handover_gateway=trace\"\n\n[[servers]]",
-        ),
+        ("\n[[servers]]", "\n[log]\nfilter = \"trace\"\n\n[[servers]]"),
     ]);
     stage.gateway.process().hang_up();
     eventually("the configuration was read anew", Duration::from_secs(30), || async {
@@ -156,7 +151,7 @@ async fn a_hangup_reads_the_configuration_anew() {
     let _ann = User::join(stage.gateway.traffic(), "b", "ann").await;
     assert_eq!(stage.owner("b").await, "board-2");
     eventually("more is logged", Duration::from_secs(30), || async {
-        stage.gateway.process().errors().contains("DEBUG")
+        stage.gateway.process().errors().contains("TRACE")
     })
     .await;
     stage.edit(&[("current = \"r2\"", "current = 2")]);
@@ -166,6 +161,62 @@ async fn a_hangup_reads_the_configuration_anew() {
     })
     .await;
     assert!(stage.gateway.process().is_running());
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_and_each_change_leaves_an_audit_line() {
+    let database = Database::fresh().await;
+    let server = BoardServer::builder(Program::Reference, "board-1", "r1", &database);
+    let server = server.start().await;
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let file = folder.path().join("pipeline.token");
+    std::fs::write(&file, "operate-token-0123456789\n").expect("the folder was just made");
+    let tokens = format!(
+        "[[admin.tokens]]\nname = \"pipeline\"\nscope = \"operate\"\ntoken_file = \"{}\"\n",
+        file.display()
+    );
+    let gateway = Gateway::builder("r1").server(&server).route(&Route::whiteboard());
+    let gateway = gateway.toml(&tokens).start().await;
+    let call = async |path: &str, token: Option<&str>| {
+        let url = format!("{}{path}", gateway.admin().url());
+        let request = reqwest::Client::new().post(url);
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let answer = request.send().await.expect("it answers");
+        let challenge = answer.headers().get("www-authenticate").is_some();
+        (answer.status().as_u16(), challenge)
+    };
+    let abort = "/v1/drains/d/abort";
+    assert_eq!(call(abort, None).await, (401, true));
+    assert_eq!(call(abort, Some("another-token-0123456789")).await, (401, true));
+    assert_eq!(call(abort, Some("operate-token-0123456789")).await, (404, false));
+    let reload = call("/v1/config/reload", Some("operate-token-0123456789")).await;
+    assert_eq!(reload, (403, true));
+    let lines: Vec<serde_json::Value> = gateway
+        .process()
+        .errors()
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|line: &serde_json::Value| line["target"] == "audit")
+        .collect();
+    let told: Vec<_> = lines
+        .iter()
+        .map(|line| (line["who"].as_str(), line["path"].as_str(), line["status"].as_u64()))
+        .collect();
+    let reload = "/v1/config/reload";
+    let expected = [
+        (Some("nobody"), Some(abort), Some(401)),
+        (Some("nobody"), Some(abort), Some(401)),
+        (Some("pipeline"), Some(abort), Some(404)),
+        (Some("nobody"), Some(reload), Some(403)),
+    ];
+    assert_eq!(told, expected);
+    assert!(
+        !gateway.process().errors().contains("operate-token"),
+        "a token is logged"
+    );
 }
 
 #[test]

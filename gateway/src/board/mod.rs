@@ -264,6 +264,15 @@ impl Board {
         self.lock().route.clone()
     }
 
+    /// Takes its route as it is configured now; one that has left the configuration stays.
+    pub fn follow(&self, routes: &[Arc<Route>]) {
+        let mut inner = self.lock();
+        let Some(route) = &mut inner.route else { return };
+        if let Some(current) = routes.iter().find(|current| current.name == route.name) {
+            *route = Arc::clone(current);
+        }
+    }
+
     /// Returns when the placement last changed in this gateway's memory.
     pub fn settled_at(&self) -> Instant {
         self.lock().settled_at

@@ -90,6 +90,9 @@ impl Mover {
 
     /// Takes the configuration's routes, in its order; moves that begin from now on go by them.
     pub fn set_routes(&self, routes: Vec<Arc<Route>>) {
+        for board in self.boards.all() {
+            board.follow(&routes);
+        }
         self.routes.store(Arc::new(routes));
     }
 

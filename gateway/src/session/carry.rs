@@ -65,6 +65,14 @@ impl Task {
         }
     }
 
+    /// Takes the session's route as it is configured now, before a move or an end that goes by it.
+    pub(super) fn follow_configuration(&mut self) {
+        let current = self.admission.board().route();
+        if let Some(current) = current.filter(|current| current.name == self.route.name) {
+            self.route = current;
+        }
+    }
+
     fn open_up(&mut self) {
         self.up.set_valve(Valve::Open);
         let now = Instant::now();

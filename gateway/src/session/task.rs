@@ -222,7 +222,10 @@ impl Task {
             match step {
                 Step::Order(Order::Ask(question, answer)) => self.take_question(question, answer),
                 Step::Order(Order::Resume) => self.event(Event::Resume),
-                Step::Order(Order::Cut) => self.event(Event::Cut),
+                Step::Order(Order::Cut) => {
+                    self.follow_configuration();
+                    self.event(Event::Cut);
+                }
                 Step::Order(Order::Dismiss(code)) => {
                     self.dismissal.get_or_insert(code);
                     self.event(Event::Cut);
@@ -303,6 +306,9 @@ impl Task {
     }
 
     fn take_question(&mut self, question: Question, answer: oneshot::Sender<Answer>) {
+        if self.moving.is_none() {
+            self.follow_configuration();
+        }
         let moving = self.moving.get_or_insert_default();
         moving.answer = Some(answer);
         moving.fallback = None;
