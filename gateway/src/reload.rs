@@ -191,7 +191,7 @@ impl Keys {
             let (section, _) = setting.parent();
             let is_inline = settings
                 .of(section)
-                .is_some_and(|around| around.kind == Some(Kind::Inline));
+                .is_some_and(|around| matches!(around.kind, Some(Kind::Inline | Kind::Names)));
             if is_inline || is_header(&setting.kind) || setting.key.ends_with(']') {
                 return None;
             }

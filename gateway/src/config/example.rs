@@ -63,27 +63,6 @@ pub fn cases() -> Vec<String> {
         let bare = line.strip_prefix("# ").filter(|_| is_shown);
         plain.push(bare.unwrap_or(line).to_owned());
     }
-    let addition = |(index, line): (usize, &&str)| {
-        let added = line.strip_prefix("#+ ")?;
-        let (key, _) = setting_of(line)?;
-        // A key of a section that can be added comes with it.
-        let mut headers = lines[..index].iter().rev().filter(|line| header_of(line).is_some());
-        if headers.next().is_some_and(|header| header.starts_with("#+ ")) {
-            return None;
-        }
-        let mut case = plain.clone();
-        // What it takes the place of stands above it, in the same section.
-        let rival = case[..index]
-            .iter()
-            .rposition(|line| line.starts_with('[') || line.starts_with(&format!("{key} = ")))
-            .filter(|rival| !case[*rival].starts_with('['));
-        if let Some(rival) = rival {
-            case[rival].clear();
-        }
-        added.clone_into(&mut case[index]);
-        Some(case.join("\n"))
-    };
-    let additions: Vec<String> = lines.iter().enumerate().filter_map(addition).collect();
     let mut sections = plain.clone();
     let mut is_within = false;
     for line in &mut sections {
@@ -96,10 +75,39 @@ pub fn cases() -> Vec<String> {
             is_within = false;
         }
     }
+    let addition = |(index, line): (usize, &&str)| {
+        let added = line.strip_prefix("#+ ")?;
+        let (key, _) = setting_of(line)?;
+        // A key of a section that can be added comes with it.
+        let mut headers = lines[..index].iter().rev().filter(|line| header_of(line).is_some());
+        if headers.next().is_some_and(|header| header.starts_with("#+ ")) {
+            return None;
+        }
+        let base = if NEEDS_A_SECTION.contains(&key) {
+            &sections
+        } else {
+            &plain
+        };
+        let mut case = base.clone();
+        // What it takes the place of stands above it, in the same section.
+        let rival = case[..index]
+            .iter()
+            .rposition(|line| line.starts_with('[') || line.starts_with(&format!("{key} = ")))
+            .filter(|rival| !case[*rival].starts_with('['));
+        if let Some(rival) = rival {
+            case[rival].clear();
+        }
+        added.clone_into(&mut case[index]);
+        Some(case.join("\n"))
+    };
+    let additions: Vec<String> = lines.iter().enumerate().filter_map(addition).collect();
     let mut cases = vec![plain.join("\n"), sections.join("\n")];
     cases.extend(additions);
     cases
 }
+
+/// What is a fault without a section that can be added.
+const NEEDS_A_SECTION: &[&str] = &["traffic_tls"];
 
 /// Returns the path of a line that is a section's header, shown or not.
 fn header_of(line: &str) -> Option<String> {

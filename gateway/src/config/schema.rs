@@ -102,6 +102,7 @@ fn value(key: &str, setting: &Setting, settings: &Settings, descriptions: &Descr
                 .map(|setting| value(&entry, setting, settings, descriptions));
             json!({"type": "array", "items": entry.unwrap_or_default()})
         }
+        Some(Kind::Names) => json!({"type": "object", "additionalProperties": {"type": "string"}}),
         Some(Kind::Inline | Kind::Table) => Value::Object(table(key, settings, descriptions)),
         Some(Kind::Tables { count_min }) => {
             let entries = table(&format!("{key}[]"), settings, descriptions);
@@ -128,6 +129,7 @@ fn bounds_text(kind: Option<&Kind>) -> String {
             | Kind::Number(..)
             | Kind::List
             | Kind::Inline
+            | Kind::Names
             | Kind::Table
             | Kind::Tables { .. },
         )

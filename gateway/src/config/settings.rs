@@ -75,6 +75,8 @@ pub enum Kind {
     List,
     /// A table written within its line.
     Inline,
+    /// A table within its line whose keys are names of the operator's own, and its values texts.
+    Names,
     /// A table with a header of its own.
     Table,
     /// Tables with a header of their own each, of which there must be this many.

@@ -14,7 +14,7 @@ pub fn show(settings: &Settings, file: &Path) -> String {
         let (section, name) = setting.parent();
         let is_inline = settings
             .of(section)
-            .is_some_and(|around| around.kind == Some(Kind::Inline));
+            .is_some_and(|around| matches!(around.kind, Some(Kind::Inline | Kind::Names)));
         if !is_inline && !name.ends_with(']') && !sections.contains(&section) {
             sections.push(section);
         }

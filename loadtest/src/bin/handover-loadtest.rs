@@ -29,6 +29,7 @@ struct Options {
     run: Kind,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a process has one")]
 #[derive(Debug, Subcommand)]
 enum Kind {
     #[command(flatten)]

@@ -16,20 +16,14 @@ pub(super) fn read_listen(mut section: Section<'_>, access: &AdminConfig, folder
     };
     let admin = section.require("admin", "\"127.0.0.1:8081\"");
     section.close();
-    let is_whole = traffic.is_some() || traffic_tls.is_some();
     let mut addresses = Vec::new();
-    let empty = |item: &Option<Item<'_>>| item.as_ref().and_then(Item::list).is_none_or(|list| list.is_empty());
-    if is_whole && empty(&traffic) && empty(&traffic_tls) {
-        let item = traffic.as_ref().or(traffic_tls.as_ref());
-        if let Some(item) = item
-            && item.list().is_some()
-        {
-            item.spot
-                .fault("is empty", "name at least one address: [\"127.0.0.1:8080\"]");
-        }
-    }
+    let spot = traffic.as_ref().or(traffic_tls.as_ref()).map(|item| item.spot.clone());
+    let is_whole = spot.is_some();
     let tls = traffic_tls.map_or(Some(Vec::new()), |item| read_traffic(&item, &mut addresses));
     let traffic = traffic.map_or(Some(Vec::new()), |item| read_traffic(&item, &mut addresses));
+    if let (Some(spot), Some([]), Some([])) = (spot, traffic.as_deref(), tls.as_deref()) {
+        spot.fault("is empty", "name at least one address: [\"127.0.0.1:8080\"]");
+    }
     let admin = admin.and_then(|item| Some((read_admin(&item, folder)?, item)));
     if let Some((AdminAddress::Tcp(address), item)) = &admin {
         check_admin(*address, access, &addresses, item);

@@ -470,6 +470,7 @@ impl<'f> Section<'f> {
 
     /// Takes every key of a table whose keys are names of the operator's own.
     pub(super) fn entries(self) -> Vec<(String, Item<'f>)> {
+        self.spot.note(Kind::Names);
         let mut entries = Vec::new();
         for (name, value) in self.table.into_iter().flatten() {
             let name = name.get_ref().as_ref();
