@@ -25,6 +25,10 @@ struct Stage {
 
 impl Stage {
     async fn start(route: &Route) -> Self {
+        Self::start_with(route, "").await
+    }
+
+    async fn start_with(route: &Route, tables: &str) -> Self {
         let database = Database::fresh().await;
         let server = |name, release| BoardServer::builder(Program::Reference, name, release, &database).start();
         let (source, target) = tokio::join!(server("board-1", "r1"), server("board-2", "r2"));
@@ -36,6 +40,7 @@ impl Stage {
             .server_behind(&target, target.traffic(), Some(before_target.address()))
             .route(route)
             .toml("\n[limits]\nboards_interval = \"2s\"\n")
+            .toml(tables)
             .start()
             .await;
         gateway.all_ready().await;
@@ -251,7 +256,9 @@ async fn a_board_counts_once_under_its_owner_at_every_step_of_its_move() {
 
 #[tokio::test]
 async fn a_target_that_says_nothing_to_a_session_that_used_to_be_answered_is_an_alarm() {
-    let stage = Stage::start(&Route::whiteboard()).await;
+    // A server that is down is no silent one: its boards would be given to another.
+    let patient = "[health]\ndown_after = \"5m\"\n";
+    let stage = Stage::start_with(&Route::whiteboard(), patient).await;
     let mut ann = stage.join("ann").await;
     let mut bob = User::join(stage.gateway.traffic(), "c", "bob").await;
     let mut eve = User::join(stage.gateway.traffic(), "d", "eve").await;
