@@ -45,12 +45,18 @@ async fn a_server_is_named_serves_boards_outlives_a_restart_and_is_removed() {
         assert_eq!(problem["type"], kind, "{name} {key}: {problem}");
     };
     refused("board-1", "release", json!("r1"), "server-configured").await;
-    refused("board-3", "release", json!("r1"), "invalid-field").await;
-    refused("board-2", "url", json!("https://h:1"), "invalid-field").await;
-    refused("board-2", "control_url", json!(null), "invalid-field").await;
-    refused("board-2", "control_token_file", json!("board.token"), "invalid-field").await;
-    refused("board-2", "weight", json!(10_001), "invalid-field").await;
-    refused("board-2", "capacity", json!(0), "invalid-field").await;
+    refused("board-3", "release", json!("r1"), "impossible-server").await;
+    refused("board-2", "url", json!("https://h:1"), "impossible-server").await;
+    refused("board-2", "control_url", json!(null), "impossible-server").await;
+    refused(
+        "board-2",
+        "control_token_file",
+        json!("board.token"),
+        "impossible-server",
+    )
+    .await;
+    refused("board-2", "weight", json!(10_001), "impossible-server").await;
+    refused("board-2", "capacity", json!(0), "impossible-server").await;
 
     // Nothing new goes to a server without a weight, or beyond its capacity.
     naming["weight"] = json!(0);
@@ -126,7 +132,7 @@ async fn owner(gateway: &Gateway, board: &str) -> String {
 /// Returns how many sessions the metrics show at the second server; nothing without a series.
 async fn series(gateway: &Gateway) -> Option<f64> {
     let metrics = gateway.admin().metrics().await.expect("it answers");
-    metrics.value("handover_sessions", &[("board_server", "board-2")])
+    metrics.value("handover_sessions", &[("server", "board-2")])
 }
 
 async fn call(gateway: &Gateway, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {

@@ -45,7 +45,7 @@ impl From<NamingError> for Refusal {
     fn from(error: NamingError) -> Self {
         let detail = error.to_string();
         let problem = match error {
-            NamingError::Fault(fault) => Problem::new(ProblemType::InvalidField, detail).at(fault.field),
+            NamingError::Fault(fault) => Problem::new(ProblemType::ImpossibleServer, detail).at(fault.field),
             NamingError::Configured(_) => Problem::new(ProblemType::ServerConfigured, detail),
             NamingError::InUse(_) => Problem::new(ProblemType::ServerInUse, detail),
             NamingError::Unknown(_) => Problem::new(ProblemType::UnknownServer, detail),

@@ -47,7 +47,7 @@ pub(super) async fn remove(
     uri: Uri,
 ) -> Result<StatusCode, Refusal> {
     query::none(&uri)?;
-    let name = name(&uri)?;
+    let name = query::id_segment(&uri).parse().map_err(|_| unknown(&uri))?;
     info!(server = %name, %caller, "removal of a server requested through the admin API");
     admin.fleet.remove_server(&name).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -127,7 +127,7 @@ fn find(admin: &Admin, uri: &Uri) -> Result<ServerView, Problem> {
 fn name(uri: &Uri) -> Result<ServerName, Problem> {
     query::id_segment(uri)
         .parse()
-        .map_err(|error| Problem::new(ProblemType::InvalidField, format!("the server's name {error}")).at("name"))
+        .map_err(|error| Problem::new(ProblemType::ImpossibleServer, format!("the server's name {error}")).at("name"))
 }
 
 fn unknown(uri: &Uri) -> Problem {

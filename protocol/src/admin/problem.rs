@@ -41,6 +41,8 @@ pub enum ProblemType {
     UnknownReference,
     /// No drain can be made of it: no server is named, one would be emptied and filled at once, or new boards would have nowhere to go.
     ImpossibleDrain,
+    /// No server can be made of it: a URL, a file or a number of it cannot be used.
+    ImpossibleServer,
     /// The idempotency key came with another request before.
     IdempotencyMismatch,
     /// The body is larger than any request needs.
@@ -99,11 +101,12 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// Every type, for documents and tests.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::BadJson,
         Self::InvalidField,
         Self::UnknownReference,
         Self::ImpossibleDrain,
+        Self::ImpossibleServer,
         Self::IdempotencyMismatch,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
@@ -156,7 +159,11 @@ impl ProblemType {
             | Self::TargetNotReady => 409,
             Self::BodyTooLarge => 413,
             Self::UnsupportedMediaType => 415,
-            Self::UnknownReference | Self::ImpossibleDrain | Self::IdempotencyMismatch | Self::ConfigInvalid => 422,
+            Self::UnknownReference
+            | Self::ImpossibleDrain
+            | Self::ImpossibleServer
+            | Self::IdempotencyMismatch
+            | Self::ConfigInvalid => 422,
             Self::Internal => 500,
             Self::RegistryUnavailable | Self::Starting | Self::ShuttingDown => 503,
         }
@@ -169,6 +176,7 @@ impl ProblemType {
             Self::InvalidField => "A field of the request is not valid",
             Self::UnknownReference => "A field names what there is not",
             Self::ImpossibleDrain => "No drain can be made of the request",
+            Self::ImpossibleServer => "No server can be made of the request",
             Self::IdempotencyMismatch => "The idempotency key came with another request before",
             Self::BodyTooLarge => "The body is too large",
             Self::UnsupportedMediaType => "The body must be application/json",

@@ -6,7 +6,7 @@ use utoipa::openapi::{OpenApi, Required};
 use super::call::{Call, Document};
 use crate::admin::ProblemType::{
     self, BadJson, BoardNotMovable, BodyTooLarge, ConfigInvalid, DrainConflict, DrainEnded, DrainExists, ForbiddenHost,
-    ForbiddenOrigin, IdempotencyMismatch, ImpossibleDrain, InsufficientScope, Internal, InvalidField,
+    ForbiddenOrigin, IdempotencyMismatch, ImpossibleDrain, ImpossibleServer, InsufficientScope, Internal, InvalidField,
     RegistryUnavailable, ServerAlive, ServerConfigured, ServerInUse, ShuttingDown, Starting, TargetNotReady,
     Unauthorized, UndoWindowOver, UnknownBoard, UnknownDrain, UnknownReference, UnknownServer, UnknownSession,
     UnsupportedMediaType,
@@ -59,6 +59,7 @@ pub fn admin() -> OpenApi {
                 BadJson,
                 BodyTooLarge,
                 UnsupportedMediaType,
+                ImpossibleServer,
                 ServerConfigured,
                 ServerInUse,
                 RegistryUnavailable,
