@@ -225,8 +225,18 @@ async fn boards_of_an_opaque_server_go_elsewhere_once_somebody_says_that_it_is_d
     let everybody_drew = |people: &[Person], least: u64| people.iter().all(|person| person.saved() > least);
     eventually("everybody draws", SOON, || async { everybody_drew(&people, 1) }).await;
 
-    let alive = post(&gateway, "/v1/servers/opaque-1/dead").await;
-    assert_eq!((alive.0, &alive.1["type"]), (409, &json!("server-alive")), "{alive:?}");
+    let refused = async |what: &str| {
+        let (status, problem) = post(&gateway, "/v1/servers/opaque-1/dead").await;
+        assert_eq!(
+            (status, &problem["type"]),
+            (409, &json!("server-alive")),
+            "{what}: {problem}"
+        );
+    };
+    refused("it answers").await;
+    post(&gateway, "/v1/servers/opaque-1/cordon").await;
+    refused("it answers, and is cordoned").await;
+    post(&gateway, "/v1/servers/opaque-1/uncordon").await;
     dying.process().kill();
     eventually("it counts as down", SOON, || async {
         get(&gateway, "/v1/servers/opaque-1").await["state"] == "down"

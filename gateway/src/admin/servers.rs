@@ -92,7 +92,7 @@ pub(super) async fn dead(
 ) -> Result<Json<DeathReport>, Refusal> {
     query::none(&uri)?;
     let server = find(&admin, &uri)?;
-    if server.state != ServerState::Down && server.reason.is_none() {
+    if server.state != ServerState::Down {
         // Whoever says so of a server that answers has most likely mistyped.
         let detail = format!(
             "server {} answers its health checks; end its process first, or cordon it and drain it",
