@@ -89,6 +89,8 @@ impl Poll {
                 Verdict::Unknown | Verdict::Up | Verdict::Down => self.config.interval,
             };
             due = asked_at + interval;
+            // However many nudge: a flood of broken sessions is no flood of questions.
+            sleep_until(asked_at + NUDGED_GAP.min(interval)).await;
         }
     }
 
@@ -273,6 +275,9 @@ fn tell_down(server: &Server) {
 
 /// How often a server is asked whose fate is to be decided.
 const SUSPECT_INTERVAL: Duration = Duration::from_millis(200);
+
+/// A server is not asked more often than this, whoever wants it asked.
+const NUDGED_GAP: Duration = Duration::from_millis(50);
 
 /// Later than this no timer fires on a machine that only is busy.
 const STALL_MIN: Duration = Duration::from_secs(1);
