@@ -50,14 +50,14 @@ impl Mover {
 
     async fn watch_death(&self, server: &Arc<Server>) {
         let mut watch = server.watch();
-        let mut seen = Seen::of(server);
+        let mut seen = None;
         loop {
             let now = Seen::of(server);
-            // A process that answers for the first time is believed to be the one that the registry knows.
-            if now.is_lost || (now != seen && seen.incarnation.is_some()) {
+            // Also at the start: another process may have taken the name while the gateway was away.
+            if now.is_lost || seen.as_ref() != Some(&now) {
                 self.give_away(server).await;
             }
-            seen = now;
+            seen = Some(now);
             if watch.changed().await.is_err() {
                 return;
             }
@@ -66,7 +66,7 @@ impl Mover {
 
     /// Gives every board away that the server cannot serve, until there is none, or it is back.
     async fn give_away(&self, server: &Arc<Server>) {
-        let mut is_told = false;
+        let (mut is_told, mut failed_before) = (false, 0);
         loop {
             let mut orphans = self.orphans(server);
             if orphans.is_empty() {
@@ -85,9 +85,10 @@ impl Mover {
                 .buffer_unordered(AT_ONCE)
                 .fold(0, |sum, failed| async move { sum + failed })
                 .await;
-            if failed > 0 {
+            if failed > 0 && failed != failed_before {
                 warn!(boards = failed, "boards have no server yet; trying again");
             }
+            failed_before = failed;
             sleep(if failed > 0 { RETRY_INTERVAL } else { LOOK_AGAIN }).await;
         }
     }
