@@ -1,6 +1,5 @@
 //! The boards, servers and moves of this gateway, as drains and the admin API ask for them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -14,7 +13,7 @@ use handover_protocol::machine::health::Verdict;
 use handover_protocol::{BoardId, ServerName, SessionId};
 use tracing::{info, warn};
 
-use crate::board::{Boards, Newcomers};
+use crate::board::{Boards, Held, Newcomers};
 use crate::config::{NamedFault, ServerConfig};
 use crate::drain::{Fleet, FleetFuture, NamingError};
 use crate::mover::{MoveOrder, Mover, Outlook};
@@ -39,9 +38,8 @@ pub struct GatewayFleet {
 
 impl GatewayFleet {
     fn is_in_use(&self, server: &Server) -> bool {
-        self.boards.owned_by(server.name()) > 0
-            || server.metrics().sessions.get() > 0
-            || self.boards.named_by_moves().contains(server.name())
+        let held = self.boards.held().get(server.name()).copied().unwrap_or_default();
+        held != Held::default() || attached(server) > 0
     }
 
     async fn name_server(&self, name: &ServerName, request: ServerRequest) -> Result<bool, NamingError> {
@@ -129,25 +127,16 @@ impl GatewayFleet {
 
 impl Fleet for GatewayFleet {
     fn servers(&self) -> Vec<ServerView> {
-        let mut counts: HashMap<ServerName, (u64, u64)> = HashMap::new();
-        for view in self.boards.open(None) {
-            if let Some(server) = view.server {
-                let (boards, sessions) = counts.entry(server).or_default();
-                *boards += 1;
-                *sessions += view.sessions;
-            }
-        }
-        let movers = self.boards.named_by_moves();
+        let held = self.boards.held();
         let newcomers = self.boards.placer().newcomers();
         let view = |server: &Arc<Server>| {
-            let (boards, sessions) = counts.get(server.name()).copied().unwrap_or_default();
-            let attached = u64::try_from(server.metrics().sessions.get()).unwrap_or_default();
-            let sessions = sessions.max(attached);
+            let held = held.get(server.name()).copied().unwrap_or_default();
+            let sessions = attached(server);
             let (state, reason) = state_of(server);
             let takes_newcomers = state == ServerState::Ready
                 && *server.release() == newcomers.release
                 && !newcomers.closed.contains(server.name());
-            let is_idle = boards == 0 && sessions == 0 && !movers.contains(server.name());
+            let is_idle = held == Held::default() && sessions == 0;
             ServerView {
                 name: server.name().clone(),
                 url: server.url().to_string(),
@@ -155,7 +144,7 @@ impl Fleet for GatewayFleet {
                 ready: server.is_ready(),
                 incarnation: server.incarnation(),
                 level: server.level(),
-                boards,
+                boards: held.owned as u64,
                 sessions,
                 drain: None,
                 state,
@@ -200,8 +189,7 @@ impl Fleet for GatewayFleet {
     }
 
     fn load(&self, server: &ServerName) -> u64 {
-        let attached = self.servers.get(server).map(|server| server.metrics().sessions.get());
-        let sessions = u64::try_from(attached.unwrap_or_default()).unwrap_or_default();
+        let sessions = self.servers.get(server).map_or(0, |server| attached(&server));
         self.boards.owned_by(server) as u64 + sessions
     }
 
@@ -317,6 +305,11 @@ impl Fleet for GatewayFleet {
     fn direct_newcomers(&self, newcomers: Newcomers) {
         self.boards.placer().direct(newcomers);
     }
+}
+
+/// Counts the sessions that the gateway carries to a server.
+fn attached(server: &Server) -> u64 {
+    u64::try_from(server.metrics().sessions.get()).unwrap_or_default()
 }
 
 /// Says whether a server takes boards, and why not.

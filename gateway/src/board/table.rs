@@ -1,6 +1,6 @@
 //! The boards that this gateway knows, and the way in.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -180,16 +180,6 @@ impl Boards {
             .collect();
         boards.sort_by(|a, b| a.board.cmp(&b.board));
         boards
-    }
-
-    /// Lists the servers that a move under way, or a grant that is not confirmed, names as its target.
-    pub fn named_by_moves(&self) -> HashSet<ServerName> {
-        let target = |board: &Arc<Board>| match board.placement().term {
-            Term::Moving { target, .. } => Some(target.server),
-            Term::Activating { owner, .. } => Some(owner.server),
-            Term::Vacant | Term::Settled { .. } => None,
-        };
-        self.table.iter().filter_map(|entry| target(entry.value())).collect()
     }
 
     /// Finds a session on whatever board. It walks all boards: for what an operator asks, not for traffic.
