@@ -226,7 +226,7 @@ async fn boards_of_an_opaque_server_go_elsewhere_once_somebody_says_that_it_is_d
     eventually("everybody draws", SOON, || async { everybody_drew(&people, 1) }).await;
 
     let refused = async |what: &str| {
-        let (status, problem) = post(&gateway, "/v1/servers/opaque-1/dead").await;
+        let (status, problem) = gateway.admin().post("/v1/servers/opaque-1/dead").await;
         assert_eq!(
             (status, &problem["type"]),
             (409, &json!("server-alive")),
@@ -234,17 +234,17 @@ async fn boards_of_an_opaque_server_go_elsewhere_once_somebody_says_that_it_is_d
         );
     };
     refused("it answers").await;
-    post(&gateway, "/v1/servers/opaque-1/cordon").await;
+    gateway.admin().post("/v1/servers/opaque-1/cordon").await;
     refused("it answers, and is cordoned").await;
-    post(&gateway, "/v1/servers/opaque-1/uncordon").await;
+    gateway.admin().post("/v1/servers/opaque-1/uncordon").await;
     dying.process().kill();
     eventually("it counts as down", SOON, || async {
-        get(&gateway, "/v1/servers/opaque-1").await["state"] == "down"
+        gateway.admin().get("/v1/servers/opaque-1").await["state"] == "down"
     })
     .await;
     let boards = gateway.admin().boards(Some("opaque-1")).await.expect("it lists").boards;
     assert!(!boards.is_empty(), "nobody may give them away yet");
-    let (status, report) = post(&gateway, "/v1/servers/opaque-1/dead").await;
+    let (status, report) = gateway.admin().post("/v1/servers/opaque-1/dead").await;
     assert_eq!(
         (status, report["boards"].as_u64()),
         (200, Some(boards.len() as u64)),
@@ -258,7 +258,7 @@ async fn boards_of_an_opaque_server_go_elsewhere_once_somebody_says_that_it_is_d
 
     // What was said holds over a restart of the gateway, and until somebody says otherwise.
     gateway.restart().await;
-    let server = get(&gateway, "/v1/servers/opaque-1").await;
+    let server = gateway.admin().get("/v1/servers/opaque-1").await;
     assert_eq!(
         (&server["state"], &server["safe_to_terminate"]),
         (&json!("down"), &json!(true)),
@@ -283,9 +283,9 @@ async fn a_cordoned_server_keeps_what_it_has_and_gets_nothing_new_also_after_a_r
     let mut gateway = gateway.start().await;
     gateway.all_ready().await;
     let ann = handover_tests::User::join(gateway.traffic(), "before", "ann").await;
-    let owner = get(&gateway, "/v1/boards/before").await["server"].clone();
+    let owner = gateway.admin().get("/v1/boards/before").await["server"].clone();
     let owner = owner.as_str().expect("it is owned").to_owned();
-    let (status, view) = post(&gateway, &format!("/v1/servers/{owner}/cordon")).await;
+    let (status, view) = gateway.admin().post(&format!("/v1/servers/{owner}/cordon")).await;
     assert_eq!(
         (status, &view["state"], &view["ready"]),
         (200, &json!("cordoned"), &json!(false)),
@@ -299,40 +299,24 @@ async fn a_cordoned_server_keeps_what_it_has_and_gets_nothing_new_also_after_a_r
         let board = format!("after{number}");
         drop(handover_tests::User::join(gateway.traffic(), &board, "ann").await);
         assert_ne!(
-            get(&gateway, &format!("/v1/boards/{board}")).await["server"],
+            gateway.admin().get(&format!("/v1/boards/{board}")).await["server"],
             json!(owner)
         );
     }
-    assert_eq!(get(&gateway, "/v1/boards/before").await["server"], json!(owner));
+    assert_eq!(gateway.admin().get("/v1/boards/before").await["server"], json!(owner));
     drop(ann);
     gateway.restart().await;
     assert_eq!(
-        get(&gateway, &format!("/v1/servers/{owner}")).await["reason"],
+        gateway.admin().get(&format!("/v1/servers/{owner}")).await["reason"],
         "an operator has closed it to new boards"
     );
-    post(&gateway, &format!("/v1/servers/{owner}/uncordon")).await;
+    gateway.admin().post(&format!("/v1/servers/{owner}/uncordon")).await;
     eventually("it is ready again", SOON, || async {
-        get(&gateway, &format!("/v1/servers/{owner}")).await["state"] == "ready"
+        gateway.admin().get(&format!("/v1/servers/{owner}")).await["state"] == "ready"
     })
     .await;
-    let (status, problem) = post(&gateway, "/v1/servers/board-9/cordon").await;
+    let (status, problem) = gateway.admin().post("/v1/servers/board-9/cordon").await;
     assert_eq!((status, &problem["type"]), (404, &json!("unknown-server")));
-}
-
-async fn get(gateway: &Gateway, path: &str) -> Value {
-    let url = format!("{}{path}", gateway.admin().url());
-    let answer = reqwest::get(url).await.expect("the admin API answers");
-    answer.json().await.expect("it answers JSON")
-}
-
-async fn post(gateway: &Gateway, path: &str) -> (u16, Value) {
-    let url = format!("{}{path}", gateway.admin().url());
-    let answer = reqwest::Client::new()
-        .post(url)
-        .send()
-        .await
-        .expect("the admin API answers");
-    (answer.status().as_u16(), answer.json().await.expect("it answers JSON"))
 }
 
 /// Far more than it takes.

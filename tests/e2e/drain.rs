@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use handover_protocol::admin::{BoardState, DrainRequest, DrainState, DrainStatus};
 use handover_tests::{BoardServer, Database, Gateway, Program, Route, User, eventually};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 /// Two servers, one a release, behind a gateway.
@@ -53,15 +54,7 @@ impl Fleet {
 
     /// Asks for something that changes a drain, and returns the status and the body of the answer.
     async fn post(&self, path: &str, body: Option<&Value>) -> (u16, Value) {
-        let url = format!("{}{path}", self.gateway.admin().url());
-        let request = reqwest::Client::new().post(url);
-        let request = match body {
-            Some(body) => request.json(body),
-            None => request,
-        };
-        let answer = request.send().await.expect("the admin API answers");
-        let status = answer.status().as_u16();
-        (status, answer.json().await.expect("it answers JSON"))
+        self.gateway.admin().call(Method::POST, path, body).await
     }
 
     /// Pauses, resumes, aborts or undoes the drain.

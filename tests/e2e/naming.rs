@@ -27,7 +27,10 @@ async fn a_server_is_named_serves_boards_outlives_a_restart_and_is_removed() {
         "labels": {"zone": "b"},
     });
     let put = async |gateway: &Gateway, name: &str, body: &Value| {
-        call(gateway, Method::PUT, &format!("/v1/servers/{name}"), Some(body)).await
+        gateway
+            .admin()
+            .call(Method::PUT, &format!("/v1/servers/{name}"), Some(body))
+            .await
     };
 
     let (status, view) = put(&gateway, "board-2", &naming).await;
@@ -78,8 +81,12 @@ async fn a_server_is_named_serves_boards_outlives_a_restart_and_is_removed() {
     assert_eq!(owners, ["board-2", "board-2", "board-1", "board-1"]);
 
     // While it is in use it can be neither removed nor reached otherwise.
-    let remove =
-        async |gateway: &Gateway, name: &str| call(gateway, Method::DELETE, &format!("/v1/servers/{name}"), None).await;
+    let remove = async |gateway: &Gateway, name: &str| {
+        gateway
+            .admin()
+            .call(Method::DELETE, &format!("/v1/servers/{name}"), None)
+            .await
+    };
     assert_eq!(remove(&gateway, "board-2").await.1["type"], "server-in-use");
     let mut other = naming.clone();
     other["release"] = json!("r2");
@@ -90,7 +97,7 @@ async fn a_server_is_named_serves_boards_outlives_a_restart_and_is_removed() {
     drop(users);
     gateway.restart().await;
     gateway.all_ready().await;
-    let view = call(&gateway, Method::GET, "/v1/servers/board-2", None).await.1;
+    let view = gateway.admin().call(Method::GET, "/v1/servers/board-2", None).await.1;
     assert_eq!(
         (&view["origin"], &view["capacity"]),
         (&json!("api"), &json!(2)),
@@ -118,7 +125,7 @@ async fn a_server_is_named_serves_boards_outlives_a_restart_and_is_removed() {
     assert_eq!(series(&gateway).await, None, "its series have gone with it");
     gateway.restart().await;
     assert_eq!(
-        call(&gateway, Method::GET, "/v1/servers/board-2", None).await.0,
+        gateway.admin().call(Method::GET, "/v1/servers/board-2", None).await.0,
         404,
         "it stays removed"
     );
@@ -133,16 +140,6 @@ async fn owner(gateway: &Gateway, board: &str) -> String {
 async fn series(gateway: &Gateway) -> Option<f64> {
     let metrics = gateway.admin().metrics().await.expect("it answers");
     metrics.value("handover_sessions", &[("server", "board-2")])
-}
-
-async fn call(gateway: &Gateway, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
-    let url = format!("{}{path}", gateway.admin().url());
-    let mut request = reqwest::Client::new().request(method, url);
-    if let Some(body) = body {
-        request = request.json(body);
-    }
-    let answer = request.send().await.expect("the admin API answers");
-    (answer.status().as_u16(), answer.json().await.unwrap_or_default())
 }
 
 /// Far more than it takes.

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use handover_protocol::admin::{DrainMode, MoveRequest, SessionList};
 use handover_tests::{BoardServer, Database, Gateway, Program, Route, User};
-use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use reqwest::Method;
 
 #[tokio::test]
 async fn sessions_are_listed_where_they_are_and_closed_one_by_one() {
@@ -46,18 +45,15 @@ async fn sessions_are_listed_where_they_are_and_closed_one_by_one() {
 
     let path = format!("/v1/sessions/{}", of_ann.session);
     let refused = delete(&gateway, &format!("{path}?code=1005")).await;
-    assert_eq!(refused, (StatusCode::BAD_REQUEST, "invalid-field".to_owned()));
+    assert_eq!(refused, (400, "invalid-field".to_owned()));
     let closed = delete(&gateway, &format!("{path}?code=4001")).await;
-    assert_eq!(closed.0, StatusCode::NO_CONTENT, "{closed:?}");
+    assert_eq!(closed.0, 204, "{closed:?}");
     assert_eq!(ann.closed(SOON).await, Some(4001));
     let of_bob = &list[1].session;
-    assert_eq!(
-        delete(&gateway, &format!("/v1/sessions/{of_bob}")).await.0,
-        StatusCode::NO_CONTENT
-    );
+    assert_eq!(delete(&gateway, &format!("/v1/sessions/{of_bob}")).await.0, 204);
     assert_eq!(bob.closed(SOON).await, Some(1008));
     let unknown = delete(&gateway, "/v1/sessions/nobody").await;
-    assert_eq!(unknown, (StatusCode::NOT_FOUND, "unknown-session".to_owned()));
+    assert_eq!(unknown, (404, "unknown-session".to_owned()));
     let metrics = gateway.admin().metrics().await.expect("it answers");
     assert_eq!(
         metrics.value("handover_bounced_sessions_total", &[]),
@@ -73,11 +69,8 @@ async fn sessions(gateway: &Gateway, board: &str) -> SessionList {
 }
 
 /// Returns the status and the problem's type, where it is one.
-async fn delete(gateway: &Gateway, path: &str) -> (StatusCode, String) {
-    let url = format!("{}{path}", gateway.admin().url());
-    let answer = reqwest::Client::new().delete(url).send().await.expect("it answers");
-    let status = answer.status();
-    let body: Value = answer.json().await.unwrap_or_default();
+async fn delete(gateway: &Gateway, path: &str) -> (u16, String) {
+    let (status, body) = gateway.admin().call(Method::DELETE, path, None).await;
     (status, body["type"].as_str().unwrap_or_default().to_owned())
 }
 

@@ -53,3 +53,15 @@ impl Stage {
 
 /// Far more than it takes.
 const SOON: Duration = Duration::from_secs(30);
+
+/// A drain of the old release, named `d`.
+const START: [&str; 8] = [
+    "drain",
+    "start",
+    "--from-release",
+    "r1",
+    "--to-release",
+    "r2",
+    "--id",
+    "d",
+];

@@ -156,7 +156,7 @@ async fn boards_move_under_clients_of_tls_and_certificates_are_exchanged_meanwhi
     // A certificate without its key changes nothing.
     let second = Issued::new();
     std::fs::write(files.path().join("app.pem"), &second.pem).expect("the directory is there");
-    let (code, problem) = reload(&gateway).await;
+    let (code, problem) = gateway.admin().post("/v1/config/reload").await;
     assert_eq!((code, &problem["type"]), (422, &json!("config-invalid")), "{problem}");
     first
         .connect(traffic)
@@ -181,16 +181,6 @@ async fn boards_move_under_clients_of_tls_and_certificates_are_exchanged_meanwhi
         let drawn = i64::try_from(drawer.drawn).expect("they are few");
         assert_eq!(seqs, (1..=drawn).collect::<Vec<_>>(), "once and in order");
     }
-}
-
-async fn reload(gateway: &Gateway) -> (u16, Value) {
-    let url = format!("{}/v1/config/reload", gateway.admin().url());
-    let answer = reqwest::Client::new()
-        .post(url)
-        .send()
-        .await
-        .expect("the admin API answers");
-    (answer.status().as_u16(), answer.json().await.expect("it answers JSON"))
 }
 
 /// Far more than it takes.

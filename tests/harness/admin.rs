@@ -10,6 +10,7 @@ use handover_protocol::id::BoardId;
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::eventually::eventually_some;
 
@@ -66,6 +67,43 @@ impl Admin {
     /// Returns the URL that the API's paths stand behind.
     pub fn url(&self) -> &str {
         &self.base
+    }
+
+    /// Calls one path, and returns the status and the JSON of the answer, null where it has none.
+    ///
+    /// # Panics
+    /// When the gateway cannot be reached, or breaks off.
+    pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await.expect("the admin API answers");
+        let status = answer.status().as_u16();
+        let text = answer.text().await.expect("the answer is whole");
+        let body = match text.is_empty() {
+            true => Value::Null,
+            false => serde_json::from_str(&text).expect("it answers JSON"),
+        };
+        (status, body)
+    }
+
+    /// Reads one path that is there.
+    ///
+    /// # Panics
+    /// As [`Admin::call`], and when the answer is none of success.
+    pub async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.call(Method::GET, path, None).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    /// Posts to one path without a body.
+    ///
+    /// # Panics
+    /// As [`Admin::call`].
+    pub async fn post(&self, path: &str) -> (u16, Value) {
+        self.call(Method::POST, path, None).await
     }
 
     /// Starts a drain.

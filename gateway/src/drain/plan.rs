@@ -211,39 +211,14 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use handover_protocol::admin::{DEFAULT_WEIGHT, Level, ServerOrigin, ServerState};
-
     use super::*;
-
-    fn servers() -> Vec<ServerView> {
-        [("a", "r1"), ("b", "r1"), ("c", "r2"), ("d", "r2")]
-            .iter()
-            .map(|(name, release)| ServerView {
-                name: name.parse().unwrap(),
-                url: String::new(),
-                release: release.parse().unwrap(),
-                ready: true,
-                incarnation: None,
-                level: Level::Contract,
-                boards: 0,
-                sessions: 0,
-                drain: None,
-                state: ServerState::default(),
-                reason: None,
-                safe_to_terminate: false,
-                weight: DEFAULT_WEIGHT,
-                capacity: None,
-                labels: BTreeMap::new(),
-                origin: ServerOrigin::Config,
-            })
-            .collect()
-    }
+    use crate::drain::Fleet;
+    use crate::drain::memory_fleet::{Handle, MemoryFleet};
 
     fn plan(from: &str, to: &str) -> Result<DrainPlan, PlanError> {
         let request = format!(r#"{{"from": {from}, "to": {to}}}"#);
-        DrainPlan::new(&serde_json::from_str(&request).unwrap(), &servers())
+        let servers = Handle(MemoryFleet::new(0)).servers();
+        DrainPlan::new(&serde_json::from_str(&request).unwrap(), &servers)
     }
 
     #[test]

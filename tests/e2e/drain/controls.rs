@@ -211,7 +211,7 @@ async fn of_two_starts_at_once_one_wins_and_a_repeated_one_finds_its_drain() {
         )
         .await;
     eventually("it is over", SOON, || async {
-        let list: Value = get(&fleet, "/v1/drains").await;
+        let list: Value = fleet.gateway.admin().get("/v1/drains").await;
         list["drains"]
             .as_array()
             .is_some_and(|drains| drains.iter().all(|drain| drain["done"] == true))
@@ -268,12 +268,6 @@ async fn a_reader_of_events_misses_none_and_takes_up_where_it_broke_off() {
     );
     let behind = open_events(&fleet, last.as_deref()).await;
     assert_eq!(behind.status().as_u16(), 204, "that tells browsers to stop");
-}
-
-async fn get(fleet: &Fleet, path: &str) -> Value {
-    let url = format!("{}{path}", fleet.gateway.admin().url());
-    let answer = reqwest::get(url).await.expect("the admin API answers");
-    answer.json().await.expect("it answers JSON")
 }
 
 async fn open_events(fleet: &Fleet, after: Option<&str>) -> reqwest::Response {

@@ -6,23 +6,13 @@ use handover_protocol::admin::{DrainEvent, DrainList, DrainState, DrainStatus};
 use handover_tests::{BoardServer, Database, Gateway, Program, Route, Shell, User, eventually};
 use serde_json::Value;
 
-use super::{SOON, stage};
+use super::{SOON, START, stage};
 
 #[tokio::test]
 async fn a_drain_is_started_and_watched_to_its_end() {
     let stage = stage(Route::whiteboard(), Duration::ZERO).await;
     let mut users = stage.users(5).await;
-    let start = [
-        "drain",
-        "start",
-        "--from-release",
-        "r1",
-        "--to-release",
-        "r2",
-        "--id",
-        "d",
-    ];
-    let labelled = [&start[..], &["--label", "ticket=A 'quoted' one", "--output", "env"]].concat();
+    let labelled = [&START[..], &["--label", "ticket=A 'quoted' one", "--output", "env"]].concat();
     let ran = stage.shell.run(&labelled).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     let env = ran.env().await;
@@ -93,17 +83,7 @@ async fn a_watch_is_a_stream_of_events_where_asked_for() {
 async fn a_watch_goes_on_across_a_restart_of_the_gateway() {
     let mut stage = stage(Route::whiteboard(), Duration::ZERO).await;
     let _users = stage.users(12).await;
-    let start = [
-        "drain",
-        "start",
-        "--from-release",
-        "r1",
-        "--to-release",
-        "r2",
-        "--id",
-        "d",
-    ];
-    let args = [&start[..], &["--boards-per-second", "2"]].concat();
+    let args = [&START[..], &["--boards-per-second", "2"]].concat();
     let mut terminal = stage.shell.at_terminal(&args);
     eventually("some boards have moved", SOON, || async {
         let status = stage.gateway.admin().drain_status("d").await;
@@ -125,19 +105,9 @@ async fn a_watch_goes_on_across_a_restart_of_the_gateway() {
 async fn who_watches_is_told_by_the_exit_code_that_somebody_aborted() {
     let stage = stage(Route::whiteboard().with("mode", "\"stay\""), Duration::ZERO).await;
     let _users = stage.users(2).await;
-    let start = [
-        "drain",
-        "start",
-        "--from-release",
-        "r1",
-        "--to-release",
-        "r2",
-        "--id",
-        "d",
-    ];
     let detached = stage
         .shell
-        .run(&[&start[..], &["--detach", "--output", "json"]].concat())
+        .run(&[&START[..], &["--detach", "--output", "json"]].concat())
         .await;
     assert_eq!(detached.code, 0, "{detached:?}");
     assert_eq!(detached.json::<DrainStatus>().state, DrainState::Running);
@@ -163,17 +133,7 @@ async fn who_watches_is_told_by_the_exit_code_that_somebody_aborted() {
 async fn a_drain_is_paused_and_goes_on_while_somebody_watches() {
     let stage = stage(Route::whiteboard(), Duration::ZERO).await;
     let _users = stage.users(6).await;
-    let start = [
-        "drain",
-        "start",
-        "--from-release",
-        "r1",
-        "--to-release",
-        "r2",
-        "--id",
-        "d",
-    ];
-    let args = [&start[..], &["--boards-per-second", "2"]].concat();
+    let args = [&START[..], &["--boards-per-second", "2"]].concat();
     let mut terminal = stage.shell.at_terminal(&args);
     eventually("a board has moved", SOON, || async {
         let status = stage.gateway.admin().drain_status("d").await;
@@ -231,17 +191,7 @@ async fn a_plan_is_told_and_nothing_begins() {
 async fn a_drain_is_undone_and_its_boards_are_back() {
     let stage = stage(Route::whiteboard(), Duration::ZERO).await;
     let mut users = stage.users(3).await;
-    let start = [
-        "drain",
-        "start",
-        "--from-release",
-        "r1",
-        "--to-release",
-        "r2",
-        "--id",
-        "d",
-    ];
-    let start = stage.shell.run(&[&start[..], &["--undo-window", "10m"]].concat()).await;
+    let start = stage.shell.run(&[&START[..], &["--undo-window", "10m"]].concat()).await;
     assert_eq!(start.code, 0, "{start:?}");
     let undo = stage.shell.run(&["drain", "undo", "d", "--output", "env"]).await;
     assert_eq!(undo.code, 0, "{undo:?}");
@@ -269,18 +219,8 @@ async fn a_deadline_ends_the_watch_by_what_was_to_happen_then() {
     for (action, code, state) in [("stop", 4, "failed"), ("pause", 7, "paused")] {
         let stage = stage(Route::whiteboard().with("mode", "\"stay\""), Duration::ZERO).await;
         let _users = stage.users(2).await;
-        let start = [
-            "drain",
-            "start",
-            "--from-release",
-            "r1",
-            "--to-release",
-            "r2",
-            "--id",
-            "d",
-        ];
         let args = ["--deadline", "1s", "--on-deadline", action, "--output", "env"];
-        let ran = stage.shell.run(&[&start[..], &args[..]].concat()).await;
+        let ran = stage.shell.run(&[&START[..], &args[..]].concat()).await;
         assert_eq!(ran.code, code, "{action}: {ran:?}");
         let env = ran.env().await;
         assert_eq!(env["HANDOVER_DRAIN_STATE"], state, "{ran:?}");
@@ -312,17 +252,7 @@ async fn a_drain_with_unconfirmed_sessions_is_told_from_one_without() {
         ann.draw().await;
     }
     let shell = Shell::new(gateway.admin().url());
-    let start = [
-        "drain",
-        "start",
-        "--from-release",
-        "r1",
-        "--to-release",
-        "r2",
-        "--id",
-        "d",
-    ];
-    let ran = shell.run(&start).await;
+    let ran = shell.run(&START).await;
     assert_eq!(ran.code, 3, "{ran:?}");
     assert!(ran.stderr.contains("1 sessions unconfirmed (0 allowed)"), "{ran:?}");
     let allowed = shell.run(&["drain", "watch", "d", "--unconfirmed-max", "1"]).await;

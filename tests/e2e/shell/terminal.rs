@@ -5,23 +5,13 @@ use std::time::Duration;
 use handover_protocol::admin::DrainState;
 use handover_tests::{Route, eventually};
 
-use super::{SOON, stage};
+use super::{SOON, START, stage};
 
 #[tokio::test]
 async fn ctrl_c_on_a_watch_leaves_the_drain_running_and_says_so() {
     let stage = stage(Route::whiteboard().with("mode", "\"stay\""), Duration::ZERO).await;
     let _users = stage.users(2).await;
-    let start = [
-        "drain",
-        "start",
-        "--from-release",
-        "r1",
-        "--to-release",
-        "r2",
-        "--id",
-        "d",
-    ];
-    let mut terminal = stage.shell.at_terminal(&start);
+    let mut terminal = stage.shell.at_terminal(&START);
     eventually("the bar is drawn", SOON, || async {
         terminal.shown().contains("0/2 running, 0 of 2 boards moved")
     })
