@@ -13,6 +13,7 @@ mod memory;
 mod poll;
 mod pool;
 mod server;
+mod servers;
 mod terms;
 
 pub use agreement::{Agreement, AgreementFault, Disagreement};
@@ -26,5 +27,6 @@ pub use handshake::{Asking, Handshake, Offer, clean_extension_offer};
 pub use memory::{Dead, ServerMemory};
 pub use poll::Poller;
 pub use pool::{Pool, PoolError, RequestBody, ServerBody, request_body};
-pub use server::{HeardListing, Server, ServerStatus, Servers};
+pub use server::{HeardListing, Server, ServerStatus};
+pub use servers::Servers;
 pub use terms::{Terms, TermsFault, TermsMode};

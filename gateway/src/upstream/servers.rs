@@ -1,0 +1,146 @@
+//! The table of board servers: who is named now, and which of them has room.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use handover_protocol::ServerName;
+use handover_protocol::admin::ServerOrigin;
+use handover_protocol::machine::drain::relative_load;
+
+use super::control::ControlHttp;
+use super::server::Server;
+use crate::config::{Limits, ServerConfig};
+use crate::telemetry::Metrics;
+
+/// Every server that is named, in the configuration or through the admin API.
+#[derive(Debug)]
+pub struct Servers {
+    roster: ArcSwap<Roster>,
+    /// Held while the roster changes.
+    changing: Mutex<()>,
+    http: ControlHttp,
+    call_timeout: Duration,
+    metrics: Arc<Metrics>,
+}
+
+/// Who is named now.
+#[derive(Debug, Clone, Default)]
+struct Roster {
+    by_name: HashMap<ServerName, Arc<Server>>,
+    /// In the order of the configuration, then in the order of their naming.
+    all: Vec<Arc<Server>>,
+}
+
+impl Servers {
+    /// Takes the servers of the configuration; nothing has been heard of them yet.
+    pub fn new(servers: &[ServerConfig], limits: &Limits, metrics: &Arc<Metrics>) -> Arc<Self> {
+        let table = Arc::new(Self {
+            roster: ArcSwap::default(),
+            changing: Mutex::new(()),
+            http: ControlHttp::new(),
+            call_timeout: limits.control_call_timeout,
+            metrics: Arc::clone(metrics),
+        });
+        for server in servers {
+            table.put(server.clone(), ServerOrigin::Config);
+        }
+        table
+    }
+
+    /// Names a server; one of the same name leaves.
+    pub fn put(&self, config: ServerConfig, origin: ServerOrigin) -> Arc<Server> {
+        let name = config.name.clone();
+        self.change(|roster| {
+            let place = roster.all.iter().position(|server| *server.name() == name);
+            if let Some(place) = place {
+                self.see_off(&roster.all[place]);
+            }
+            let server = Server::new(config, origin, &self.http, self.call_timeout, &self.metrics);
+            let server = Arc::new(server);
+            match place {
+                Some(place) => roster.all[place] = Arc::clone(&server),
+                None => roster.all.push(Arc::clone(&server)),
+            }
+            roster.by_name.insert(name, Arc::clone(&server));
+            server
+        })
+    }
+
+    /// Names a server no more; whoever holds it sees by [`Server::left`] that it has gone.
+    pub fn remove(&self, name: &ServerName) {
+        self.change(|roster| {
+            if let Some(server) = roster.by_name.remove(name) {
+                roster.all.retain(|known| known.name() != name);
+                self.see_off(&server);
+            }
+        });
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Roster) -> T) -> T {
+        // Nothing in between can panic.
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut roster = Roster::clone(&self.roster.load());
+        let outcome = change(&mut roster);
+        self.roster.store(Arc::new(roster));
+        outcome
+    }
+
+    fn see_off(&self, server: &Server) {
+        server.left().cancel();
+        self.metrics.forget_server(server.name(), server.release());
+    }
+
+    /// Returns a server by its name.
+    pub fn get(&self, name: &ServerName) -> Option<Arc<Server>> {
+        self.roster.load().by_name.get(name).cloned()
+    }
+
+    /// Returns every server, in the order of the configuration, then in that of their naming.
+    pub fn all(&self) -> Vec<Arc<Server>> {
+        self.roster.load().all.clone()
+    }
+
+    /// Returns the ready server among those that are fit which has the least load for its weight; the first in the
+    /// configuration of equals. One without a weight, or without room for one more, is none.
+    pub fn least_loaded(
+        &self,
+        load: impl Fn(&Server) -> usize,
+        is_fit: impl Fn(&Server) -> bool,
+    ) -> Option<Arc<Server>> {
+        let roster = self.roster.load();
+        roster
+            .all
+            .iter()
+            .filter(|server| server.is_ready() && server.allotment().weight > 0 && is_fit(server))
+            .map(|server| (load(server), server))
+            .filter(|(load, server)| server.room(*load) != Some(0))
+            .min_by_key(|(load, server)| relative_load(*load as u64 + 1, server.allotment().weight))
+            .map(|(_, server)| server)
+            .cloned()
+    }
+
+    /// Reads whether a request comes from a board server itself; such a request is never parked, for the server may
+    /// wait for it while a move waits for the server.
+    ///
+    /// Only a server's address beyond this machine tells so: who comes over the loopback may be anybody.
+    pub fn is_servers_own(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        !peer.is_loopback() && self.roster.load().all.iter().any(|server| server.has_address(peer))
+    }
+
+    /// Reads whether any server was ever ready.
+    pub fn has_met_ready(&self) -> bool {
+        self.roster.load().all.iter().any(|server| server.status().was_ready)
+    }
+
+    /// Waits until every server has been asked once.
+    pub async fn asked(&self) {
+        for server in self.all() {
+            // It ends with the server, which this table keeps.
+            let _ = server.watch().wait_for(|status| status.was_asked).await;
+        }
+    }
+}
