@@ -33,6 +33,8 @@ use handover_protocol::{BoardId, ReleaseName};
 
 use finding::Findings;
 
+use crate::telemetry::Redaction;
+
 pub use admin::{AdminAddress, AdminConfig, AdminToken, Scope};
 pub use board_source::{BoardIdFault, BoardSource};
 pub use command::{CommandFault, CommandTemplate};
@@ -221,12 +223,15 @@ impl Default for Shutdown {
 pub struct LogConfig {
     /// In the syntax of `tracing_subscriber`'s `EnvFilter`: `level` or `target=level,…`.
     pub filter: Arc<str>,
+    /// What of request targets is not.
+    pub redaction: Redaction,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
         Self {
             filter: LOG_FILTER.into(),
+            redaction: Redaction::default(),
         }
     }
 }

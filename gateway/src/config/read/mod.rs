@@ -23,6 +23,7 @@ use self::tree::{Item, Section};
 use super::finding::{Findings, Severity};
 use super::overrides::overlay;
 use super::{Config, Listen, LogConfig, MetricsConfig, RegistryConfig, Releases, Shutdown};
+use crate::telemetry::{REDACTED_NAMES, Redaction};
 
 /// Reads a file's text; none where something is wrong, and `findings` says what.
 ///
@@ -182,8 +183,26 @@ fn read_log(mut section: Section<'_>) -> LogConfig {
         }
         Some(text.into())
     });
+    section.default("redact", format!("{REDACTED_NAMES:?}"));
+    section.read("redact", &mut log.redaction, read_redaction);
     section.close();
     log
+}
+
+fn read_redaction(item: &Item<'_>) -> Option<Redaction> {
+    let items = item.list()?;
+    let fix = "name query parameters: [\"token\", \"key\"]; [] where nothing is secret";
+    let names: Vec<&str> = items
+        .iter()
+        .filter_map(|item| {
+            let name = item.text()?;
+            if !name.contains(char::is_alphanumeric) {
+                item.spot.fault("is the name of no query parameter", fix);
+            }
+            Some(name)
+        })
+        .collect();
+    (names.len() == items.len()).then(|| Redaction::new(names))
 }
 
 fn check_current_release(releases: &Releases, servers: &ReadServers<'_>, spot: &tree::Spot<'_>) {

@@ -1,0 +1,280 @@
+//! Request targets as they may be logged: without what would let a reader of the log in.
+//!
+//! Clients that cannot set headers, browsers first of all, put their tokens into the query. Whoever logs a target writes
+//! it through [`Redaction::of`]; nobody logs one as it came.
+
+use std::fmt::{self, Display, Write};
+use std::sync::Arc;
+
+use http::Uri;
+use percent_encoding::percent_decode_str;
+
+/// Which values of a query are nobody's business.
+///
+/// A parameter is meant where its name is or ends with a listed one, or has it as a word: `token` means `access_token`,
+/// `authToken`, `X-Token` and `token[0]` as well. Case and separators do not count, and names are read decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redaction {
+    /// In lower case, letters and digits only.
+    names: Arc<[Box<str>]>,
+}
+
+impl Redaction {
+    /// Takes the names; one without any letter or digit means nothing.
+    pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        let names = names.into_iter().map(compact).filter(|name| !name.is_empty());
+        Self {
+            names: names.map(String::into_boxed_str).collect(),
+        }
+    }
+
+    /// Shows path and query of a target, without the values that are meant, and what looks like a JSON Web Token nowhere.
+    ///
+    /// More than [`SHOWN_BYTES_MAX`] is cut. The authority of a target in absolute form is left out: it may hold a
+    /// password.
+    pub fn of<'t>(&'t self, target: &'t Uri) -> impl Display + use<'t> {
+        Shown {
+            redaction: self,
+            target,
+        }
+    }
+
+    fn means(&self, name: &str) -> bool {
+        let name = percent_decode_str(name).decode_utf8_lossy();
+        let whole = compact(&name);
+        let mut words = words(&name);
+        self.names.iter().any(|listed| whole.ends_with(&**listed))
+            || words.any(|word| self.names.contains(&word.into()))
+    }
+}
+
+impl Default for Redaction {
+    fn default() -> Self {
+        Self::new(REDACTED_NAMES.iter().copied())
+    }
+}
+
+struct Shown<'t> {
+    redaction: &'t Redaction,
+    target: &'t Uri,
+}
+
+impl Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = Bounded {
+            out: f,
+            bytes_left: SHOWN_BYTES_MAX,
+        };
+        match self.write(&mut out) {
+            Err(_) if out.bytes_left == 0 => f.write_char('…'),
+            outcome => outcome,
+        }
+    }
+}
+
+impl Shown<'_> {
+    fn write(&self, out: &mut impl Write) -> fmt::Result {
+        write_less_tokens(out, self.target.path())?;
+        let Some(query) = self.target.query() else {
+            return Ok(());
+        };
+        let mut separator = '?';
+        for pair in query.split('&') {
+            out.write_char(separator)?;
+            self.write_pair(out, pair)?;
+            separator = '&';
+        }
+        Ok(())
+    }
+
+    /// Writes what stands between two `&`; some servers part there at `;` as well, others take it for part of a value.
+    fn write_pair(&self, out: &mut impl Write, pair: &str) -> fmt::Result {
+        for (index, part) in pair.split(';').enumerate() {
+            if index > 0 {
+                out.write_char(';')?;
+            }
+            match part.split_once('=') {
+                Some((name, _)) if self.redaction.means(name) => {
+                    write_less_tokens(out, name)?;
+                    out.write_char('=')?;
+                    return out.write_str(MARK);
+                }
+                Some(_) | None => write_less_tokens(out, part)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a text less what looks like a JSON Web Token (RFC 7519): base64url of `{"…`, a dot, and more of both.
+fn write_less_tokens(out: &mut impl Write, text: &str) -> fmt::Result {
+    let is_of_token = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    for run in text.split_inclusive(|letter| !is_of_token(letter)) {
+        let word = run.trim_end_matches(|letter| !is_of_token(letter));
+        if word.starts_with("eyJ") && word.contains('.') {
+            out.write_str(MARK)?;
+            out.write_str(&run[word.len()..])?;
+        } else {
+            out.write_str(run)?;
+        }
+    }
+    Ok(())
+}
+
+/// Lets so many bytes through; more is an error, for which `bytes_left` is 0.
+struct Bounded<'w, W> {
+    out: &'w mut W,
+    bytes_left: usize,
+}
+
+impl<W: Write> Write for Bounded<'_, W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if text.len() <= self.bytes_left {
+            self.bytes_left -= text.len();
+            return self.out.write_str(text);
+        }
+        let fits = &text[..text.floor_char_boundary(self.bytes_left)];
+        self.bytes_left = 0;
+        self.out.write_str(fits)?;
+        Err(fmt::Error)
+    }
+}
+
+fn compact(name: &str) -> String {
+    let kept = name.chars().filter(|letter| letter.is_alphanumeric());
+    kept.flat_map(char::to_lowercase).collect()
+}
+
+/// Takes a name apart where separators stand, and where a capital follows a small letter.
+fn words(name: &str) -> impl Iterator<Item = String> {
+    let parts = name.split(|letter: char| !letter.is_alphabetic());
+    let parts = parts.flat_map(|part| {
+        let mut words = vec![String::new()];
+        let mut is_after_small = false;
+        for letter in part.chars() {
+            if is_after_small && letter.is_uppercase() {
+                words.push(String::new());
+            }
+            is_after_small = letter.is_lowercase();
+            if let Some(word) = words.last_mut() {
+                word.extend(letter.to_lowercase());
+            }
+        }
+        words
+    });
+    parts.filter(|word| !word.is_empty())
+}
+
+/// What clients are known to call what lets them in: bearer tokens, signatures of signed URLs, one-time tickets and
+/// codes, sessions, passwords.
+pub const REDACTED_NAMES: [&str; 17] = [
+    "token",
+    "jwt",
+    "auth",
+    "authorization",
+    "key",
+    "apikey",
+    "secret",
+    "sig",
+    "signature",
+    "ticket",
+    "code",
+    "otp",
+    "session",
+    "sid",
+    "password",
+    "passwd",
+    "pwd",
+];
+
+/// What a log line says of a target at most: enough to know it again, and no flood where the target is one.
+const SHOWN_BYTES_MAX: usize = 1024;
+
+/// No target can hold it, for brackets are not of a query's letters.
+const MARK: &str = "[redacted]";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(target: &str) -> String {
+        Redaction::default().of(&target.parse().unwrap()).to_string()
+    }
+
+    #[test]
+    fn values_that_let_somebody_in_are_shown_nowhere() {
+        let check = |target: &str, expected: &str| assert_eq!(shown(target), expected, "{target}");
+        check("/b/7?token=s3cret", "/b/7?token=[redacted]");
+        check(
+            "/b/7?v=2&access_token=s3cret&x=1",
+            "/b/7?v=2&access_token=[redacted]&x=1",
+        );
+        check("/b/7?authToken=s3cret", "/b/7?authToken=[redacted]");
+        check("/b/7?X-Amz-Signature=s3cret", "/b/7?X-Amz-Signature=[redacted]");
+        check("/b/7?KEY=s3cret&apikey=s3cret", "/b/7?KEY=[redacted]&apikey=[redacted]");
+        check(
+            "/b/7?token[0]=s3cret&token2=s3cret",
+            "/b/7?token[0]=[redacted]&token2=[redacted]",
+        );
+        check("/b/7?session_id=s3cret", "/b/7?session_id=[redacted]");
+        check("/b/7?sessionId=s3cret", "/b/7?sessionId=[redacted]");
+        check("/socket.io/?EIO=4&sid=s3cret", "/socket.io/?EIO=4&sid=[redacted]");
+        check("/b/7?%74oken=s3cret", "/b/7?%74oken=[redacted]");
+        check("/b/7?to%6Ben=a=b", "/b/7?to%6Ben=[redacted]");
+        // Whether `;` parts or belongs to the value is the server's to say: neither reading may show any of it.
+        check("/b/7?v=2;token=s3cret", "/b/7?v=2;token=[redacted]");
+        check("/b/7?token=s3;cret&v=2", "/b/7?token=[redacted]&v=2");
+    }
+
+    #[test]
+    fn everything_else_is_shown_as_it_came() {
+        for target in [
+            "/",
+            "/b/7",
+            "/b/7?",
+            "/b/7?board=7&v=2",
+            "/b/7?author=ann&encoding=gzip&design=1&inside=2",
+            "/b/7?token",
+            "/b/7?a=b=c&&;d;=e",
+            "/b/t%C3%BCr?q=%5B%5D",
+            "/b/eyJ?x=eyJhIjoxfQ",
+        ] {
+            assert_eq!(shown(target), target);
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_json_web_token_is_shown_nowhere() {
+        let token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3In0.s3-cr_et";
+        let check =
+            |target: &str, expected: &str| assert_eq!(shown(&target.replace("JWT", token)), expected, "{target}");
+        check("/b/7?JWT", "/b/7?[redacted]");
+        check("/b/JWT/ws?x=JWT&y=JWT", "/b/[redacted]/ws?x=[redacted]&y=[redacted]");
+        check("/b/7?JWT=1", "/b/7?[redacted]=1");
+    }
+
+    #[test]
+    fn the_authority_of_an_absolute_target_is_left_out() {
+        assert_eq!(shown("http://ann:s3cret@h:80/b/7?x=1"), "/b/7?x=1");
+        assert_eq!(shown("h:80"), "");
+    }
+
+    #[test]
+    fn a_target_that_is_a_flood_is_cut() {
+        let text = shown(&format!("/{}?token=s3cret", "ü".repeat(3000)));
+        assert!(text.len() <= SHOWN_BYTES_MAX + '…'.len_utf8(), "{}", text.len());
+        assert!(text.ends_with("ü…"));
+        let exact = format!("/{}", "a".repeat(SHOWN_BYTES_MAX - 1));
+        assert_eq!(shown(&exact), exact);
+        assert!(!shown(&format!("/{}?token=s3cret", "a".repeat(SHOWN_BYTES_MAX - 10))).contains("s3"));
+    }
+
+    #[test]
+    fn the_names_are_the_operators_to_choose() {
+        let redaction = Redaction::new(["Room-Pin", "--"]);
+        let shown = redaction
+            .of(&"/b/7?roompin=1&room_pin=2&token=3".parse().unwrap())
+            .to_string();
+        assert_eq!(shown, "/b/7?roompin=[redacted]&room_pin=[redacted]&token=3");
+    }
+}
