@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::admin::{Access, ReloadDesk, ReloadOutcome};
-use crate::config::{Config, Finding, Kind, Overrides, Reading, Settings};
+use crate::config::{Config, Finding, Kind, Listen, Overrides, Reading, Settings};
 use crate::drain::{Drains, Fleet};
 use crate::edge::Edge;
 use crate::mover::Mover;
@@ -148,7 +148,12 @@ impl Reloader {
         }
         let mut config = Config {
             // What only a restart changes stays as it is, also for whoever asks later.
-            listen: old.listen.clone(),
+            listen: Listen {
+                proxy_protocol: config.listen.proxy_protocol,
+                trusted_proxies: config.listen.trusted_proxies,
+                forwarding_headers: config.listen.forwarding_headers,
+                ..old.listen.clone()
+            },
             registry: old.registry.clone(),
             servers: old.servers.clone(),
             metrics: old.metrics.clone(),
@@ -245,7 +250,12 @@ pub fn reload_on_hangup(desk: ReloadDesk, shutdown: CancellationToken) -> std::i
 fn is_live(key: &str) -> bool {
     let needs_restart = ["limits.control_call_timeout", "limits.boards_interval"];
     let sections = ["routes[", "releases.", "limits.", "shutdown.", "log.", "tls.", "admin."];
-    !needs_restart.contains(&key) && sections.iter().any(|section| key.starts_with(section))
+    let in_front = [
+        "listen.proxy_protocol",
+        "listen.trusted_proxies",
+        "listen.forwarding_headers",
+    ];
+    in_front.contains(&key) || !needs_restart.contains(&key) && sections.iter().any(|section| key.starts_with(section))
 }
 
 fn told(finding: &Finding) -> ConfigFinding {
@@ -294,6 +304,7 @@ mod tests {
         check("limits.boards_interval", false);
         check("servers[0].url", false);
         check("listen.admin", false);
+        check("listen.trusted_proxies", true);
         check("registry.file", false);
         check("metrics.open_boards_alias", false);
     }

@@ -11,6 +11,7 @@ mod finding;
 mod health;
 pub mod limits;
 mod named_server;
+mod networks;
 mod origins;
 mod overrides;
 mod path_pattern;
@@ -42,6 +43,7 @@ pub use finding::{Finding, Place};
 pub use health::HealthConfig;
 pub use limits::Limits;
 pub use named_server::NamedFault;
+pub use networks::{ForwardingHeaders, Network, NetworkFault, Networks};
 pub use origins::{Origin, OriginFault, Origins};
 pub use overrides::Overrides;
 pub use path_pattern::{PathPattern, PathPatternFault};
@@ -181,6 +183,12 @@ pub struct Listen {
     pub traffic_tls: Vec<SocketAddr>,
     /// Where the admin API, `/metrics`, `/livez` and `/readyz` are; beyond this machine only with tokens.
     pub admin: AdminAddress,
+    /// Who begins its connections by a PROXY header that says for whom they are.
+    pub proxy_protocol: Networks,
+    /// Whose forwarding headers are believed.
+    pub trusted_proxies: Networks,
+    /// In which headers those proxies say whose request they bring.
+    pub forwarding_headers: ForwardingHeaders,
 }
 
 impl Listen {

@@ -29,8 +29,9 @@ impl Origins {
         Self { listed: listed.into() }
     }
 
-    /// Reads whether a handshake may go on: its `Origin` if it has one, and the host that it is sent to.
-    pub fn allow(&self, origin: Option<&[u8]>, host: Option<&[u8]>) -> bool {
+    /// Reads whether a handshake may go on: its `Origin` if it has one, and the host that it is sent to, by `http` or
+    /// `https` where that is known for certain.
+    pub fn allow(&self, origin: Option<&[u8]>, host: Option<&[u8]>, scheme: Option<&str>) -> bool {
         let Some(origin) = origin else { return true };
         // What cannot be read, like the `null` of a sandboxed page, is nobody's page.
         let Some(origin) = std::str::from_utf8(origin).ok().and_then(|text| Page::parse(text).ok()) else {
@@ -39,7 +40,7 @@ impl Origins {
         self.listed.iter().any(|listed| match listed {
             Origin::Same => host
                 .and_then(|host| Authority::try_from(host).ok())
-                .is_some_and(|host| origin.is_on(&host)),
+                .is_some_and(|host| origin.is_on(&host, scheme)),
             Origin::Exact(listed) => origin.to_string() == **listed,
         })
     }
@@ -89,8 +90,10 @@ impl Page {
     }
 
     /// Reads whether the page was served by a host; a `Host` without a port means the port of the page's scheme.
-    fn is_on(&self, host: &Authority) -> bool {
-        host.host().eq_ignore_ascii_case(&self.host) && host.port_u16().or(default_port(&self.scheme)) == self.port
+    fn is_on(&self, host: &Authority, scheme: Option<&str>) -> bool {
+        scheme.is_none_or(|scheme| scheme == self.scheme)
+            && host.host().eq_ignore_ascii_case(&self.host)
+            && host.port_u16().or(default_port(&self.scheme)) == self.port
     }
 }
 
@@ -125,7 +128,7 @@ mod tests {
     fn only_listed_pages_may_open_a_websocket() {
         let check = |listed: &[&str], origin: Option<&str>, host: &str, expected: bool| {
             let origins = Origins::new(listed.iter().map(|text| text.parse().unwrap()).collect());
-            let allowed = origins.allow(origin.map(str::as_bytes), Some(host.as_bytes()));
+            let allowed = origins.allow(origin.map(str::as_bytes), Some(host.as_bytes()), None);
             assert_eq!(allowed, expected, "{origin:?} to {host} of {listed:?}");
         };
         let app = &["https://app.example"];
@@ -146,6 +149,19 @@ mod tests {
         check(&["same", "app://board"], Some("app://board"), "ws.example", true);
         check(&[], Some("https://ws.example"), "ws.example", false);
         check(&["http://[::1]:3000"], Some("http://[::1]:3000"), "ws.example", true);
+    }
+
+    #[test]
+    fn where_the_scheme_is_known_pages_of_another_are_none_of_the_same() {
+        let same = Origins::new(vec![Origin::Same]);
+        let check = |origin: &str, scheme: &str, expected: bool| {
+            let allowed = same.allow(Some(origin.as_bytes()), Some(b"ws.example"), Some(scheme));
+            assert_eq!(allowed, expected, "{origin} by {scheme}");
+        };
+        check("https://ws.example", "https", true);
+        check("http://ws.example", "https", false);
+        check("http://ws.example", "http", true);
+        check("https://ws.example", "http", false);
     }
 
     #[test]

@@ -114,12 +114,12 @@ async fn accept_on(
 
 /// Keeps the log readable while a bound bites with every newcomer; the metric counts them all.
 #[derive(Default)]
-struct Complaint {
+pub(super) struct Complaint {
     last: Option<Instant>,
 }
 
 impl Complaint {
-    fn is_due(&mut self) -> bool {
+    pub(super) fn is_due(&mut self) -> bool {
         let is_due = self.last.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL);
         if is_due {
             self.last = Some(Instant::now());
@@ -197,6 +197,7 @@ mod tests {
     use std::error::Error;
 
     use super::*;
+    use crate::config::{ForwardingHeaders, Networks};
 
     #[tokio::test]
     async fn an_address_that_is_taken_is_named_with_its_key_and_its_cause_is_told_once() {
@@ -204,6 +205,9 @@ mod tests {
             traffic: vec![traffic],
             traffic_tls: Vec::new(),
             admin: crate::config::AdminAddress::Tcp(traffic),
+            proxy_protocol: Networks::default(),
+            trusted_proxies: Networks::default(),
+            forwarding_headers: ForwardingHeaders::default(),
         };
         let first = Listeners::bind(&listen("127.0.0.1:0".parse().unwrap())).unwrap();
         let taken = first.addresses().unwrap()[0];

@@ -5,6 +5,7 @@ mod command;
 mod documented;
 mod environment;
 mod file;
+mod front;
 mod routes;
 mod servers;
 

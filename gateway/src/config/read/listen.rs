@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::networks::{read_forwarding_headers, read_networks};
 use super::tree::{Item, Section};
 use crate::config::admin::UNIX_PREFIX;
 use crate::config::{AdminAddress, AdminConfig, Listen};
@@ -15,6 +16,13 @@ pub(super) fn read_listen(mut section: Section<'_>, access: &AdminConfig, folder
         section.require("traffic", "[\"127.0.0.1:8080\"]")
     };
     let admin = section.require("admin", "\"127.0.0.1:8081\"");
+    let proxy_protocol = read_networks(&mut section, "proxy_protocol", "can say in anybody's name who they are");
+    let trusted_proxies = read_networks(
+        &mut section,
+        "trusted_proxies",
+        "is believed whatever it says of others",
+    );
+    let forwarding_headers = read_forwarding_headers(&mut section, &trusted_proxies);
     section.close();
     let mut addresses = Vec::new();
     let spot = traffic.as_ref().or(traffic_tls.as_ref()).map(|item| item.spot.clone());
@@ -32,6 +40,9 @@ pub(super) fn read_listen(mut section: Section<'_>, access: &AdminConfig, folder
         traffic: traffic.filter(|_| is_whole)?,
         traffic_tls: tls?,
         admin: admin?.0,
+        proxy_protocol,
+        trusted_proxies,
+        forwarding_headers,
     })
 }
 

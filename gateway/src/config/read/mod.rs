@@ -5,6 +5,7 @@ mod board;
 mod health;
 mod limits;
 mod listen;
+mod networks;
 mod route;
 mod server;
 mod tls;
