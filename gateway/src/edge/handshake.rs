@@ -9,9 +9,7 @@
 use std::sync::Arc;
 
 use handover_protocol::machine::health::Verdict;
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, SEC_WEBSOCKET_EXTENSIONS, UPGRADE,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, ORIGIN, SEC_WEBSOCKET_EXTENSIONS, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
@@ -24,6 +22,7 @@ use super::connection::{Client, take_back};
 use super::headers::{clean_request, clean_response};
 use super::plain::{connect_refusal, exchange_refusal};
 use super::problem::{Problem, ProblemType};
+use super::sender::{Scheme, Sender};
 use crate::board::Purpose;
 use crate::config::{Route, RouteMode};
 use crate::session::{self, Arrival, Seats, SessionHandle, Setup};
@@ -66,10 +65,12 @@ enum Outcome {
 
 async fn attempt(edge: &Edge, client: &Client, mut parts: Parts, upgrade: OnUpgrade) -> Result<Outcome, Refusal> {
     let (route, board) = edge.route_of(&parts)?;
-    check_origin(&route, &parts.headers)?;
+    let sender = edge.sender_of(client, &parts.headers);
+    check_origin(&route, &parts.headers, &sender)?;
     let seat = edge.session_seat()?;
-    let peer = client.peer().ip();
-    clean_request(&mut parts.headers, peer, client.security());
+    let peer = sender.address;
+    clean_request(&mut parts.headers, &sender);
+    drop(sender);
     clean_extension_offer(&mut parts.headers);
     parts.headers.remove(CONTENT_LENGTH);
     let handshake = Handshake::new(&parts);
@@ -160,12 +161,13 @@ async fn attempt(edge: &Edge, client: &Client, mut parts: Parts, upgrade: OnUpgr
 }
 
 /// Checks before anybody is asked to do anything from which page a browser comes (RFC 6455 section 10.2).
-fn check_origin(route: &Route, headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_origin(route: &Route, headers: &HeaderMap, sender: &Sender) -> Result<(), Refusal> {
     let Some(origins) = &route.origins else { return Ok(()) };
     let mut named = headers.get_all(ORIGIN).iter().map(HeaderValue::as_bytes);
     let origin = named.next();
     let is_one = named.next().is_none();
-    if is_one && origins.allow(origin, headers.get(HOST).map(HeaderValue::as_bytes)) {
+    let host = sender.host.as_ref().map(HeaderValue::as_bytes);
+    if is_one && origins.allow(origin, host, sender.scheme.map(Scheme::name)) {
         return Ok(());
     }
     let problem = Problem::new(ProblemType::OriginRefused, "the Origin is not on the route's list");

@@ -3,35 +3,24 @@
 //! The servers behind read some spellings as one (CGI makes `_` of `-` and of `.`), so a name that has one of those
 //! marks is dropped whatever it says.
 
-use std::net::IpAddr;
-
 use http::HeaderMap;
 use http::header::{
-    CONNECTION, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, EXPECT, FORWARDED, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
+    UPGRADE,
 };
 
-use super::listener::Security;
+use super::sender::Sender;
 
 /// Cleans a client's request for the server, and says from whom it came.
 ///
 /// Of `Connection` nothing is left: whoever sends the request on says what holds for the next hop.
-pub(super) fn clean_request(headers: &mut HeaderMap, peer: IpAddr, security: Security) {
-    let host = headers.get(HOST).cloned();
+pub(super) fn clean_request(headers: &mut HeaderMap, sender: &Sender) {
     drop_hop_by_hop(headers);
     drop_where(headers, speaks_for_others);
     for name in REQUEST_ONLY {
         headers.remove(name);
     }
-    set(headers, "x-forwarded-for", &peer.to_canonical().to_string());
-    let scheme = match security {
-        Security::Plain => "http",
-        Security::Tls => "https",
-    };
-    set(headers, "x-forwarded-proto", scheme);
-    if let Some(host) = host {
-        headers.insert("x-forwarded-host", host);
-    }
+    sender.introduce(headers);
 }
 
 /// Cleans what a client says behind its body: nobody speaks in another's name there either.
@@ -81,15 +70,9 @@ fn is_ours(name: &HeaderName) -> bool {
     name.as_str().starts_with("handover-")
 }
 
-/// No peer is trusted to speak of others.
+/// What a trusted proxy says by these is in [`Sender`] already.
 fn is_forwarding(name: &HeaderName) -> bool {
     name == FORWARDED || name.as_str().starts_with("x-forwarded-") || name.as_str() == "x-real-ip"
-}
-
-fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
 }
 
 /// Of one hop, whether nominated or not (RFC 9110 section 7.6.1), and what else speaks of the hop only.
@@ -111,7 +94,12 @@ const REQUEST_ONLY: [HeaderName; 3] = [PROXY_AUTHORIZATION, HeaderName::from_sta
 
 #[cfg(test)]
 mod tests {
+    use http::header::HeaderValue;
+
     use super::*;
+    use crate::config::ForwardingHeaders;
+    use crate::edge::listener::Security;
+    use crate::edge::sender::tests::listen;
 
     fn lines(headers: &HeaderMap) -> Vec<String> {
         let mut lines: Vec<_> = headers
@@ -160,7 +148,10 @@ mod tests {
             ("x.auth", "admin"),
             ("x-real-ip", "10.0.0.1"),
         ]);
-        clean_request(&mut headers, "::ffff:192.0.2.7".parse().unwrap(), Security::Plain);
+        let peer = "::ffff:192.0.2.7".parse().unwrap();
+        let listen = listen(ForwardingHeaders::XForwarded);
+        let sender = Sender::of(&headers, peer, Security::Plain, &listen);
+        clean_request(&mut headers, &sender);
         assert_eq!(
             lines(&headers),
             [

@@ -12,20 +12,24 @@
 mod answer;
 mod client_io;
 mod connection;
+mod forwarded;
 mod handshake;
 mod head_guard;
 mod headers;
+mod introduction;
 mod listener;
 mod open_files;
 mod plain;
 mod problem;
+mod proxy_header;
 mod request;
 mod seats;
+mod sender;
 
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -33,7 +37,7 @@ use arc_swap::ArcSwap;
 use handover_protocol::BoardId;
 use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
-use http::{Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use hyper::body::Incoming;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -44,9 +48,10 @@ use tracing::{Instrument, debug_span};
 
 use self::answer::{Answer, Cause, Refusal, Tally};
 use self::connection::{Client, serve};
-use self::listener::Security;
+use self::listener::{Complaint, Security};
 use self::request::Wish;
 use self::seats::Seats;
+use self::sender::Sender;
 use crate::board::{Boards, Entrant, EntryError, Pass, Purpose};
 use crate::config::{Config, Route};
 use crate::telemetry::Metrics;
@@ -71,6 +76,7 @@ pub struct Edge {
     sessions: Seats,
     /// Handshakes and requests that may wait for a board.
     waiting: Seats,
+    complaint: Mutex<Complaint>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
 }
@@ -88,6 +94,7 @@ impl Edge {
             connections: Seats::new(open_files::connections_that_fit(config.limits.connections_max)),
             sessions: Seats::new(config.limits.sessions_max),
             waiting: Seats::new(config.limits.parked_max),
+            complaint: Mutex::default(),
             config: ArcSwap::new(config),
             boards,
             metrics,
@@ -134,26 +141,34 @@ impl Edge {
 
     fn take(self: &Arc<Self>, stream: TcpStream, security: Security, peer: SocketAddr, seat: OwnedSemaphorePermit) {
         let edge = Arc::clone(self);
-        let span = debug_span!("client", %peer);
         let serving = async move {
-            let Some(stream) = edge.secure(stream, security).await else {
+            let Some((stream, peer)) = edge.introduced(stream, peer).await else {
                 return;
             };
-            let config = edge.config.load_full();
-            let limits = &config.limits;
-            let client = Client::new(peer, security, seat, limits);
-            let answer = async |request| edge.answer(&client, request).await;
-            serve(
-                stream,
-                Arc::clone(&client),
-                limits,
-                &edge.metrics,
-                edge.shutdown.clone(),
-                answer,
-            )
-            .await;
+            edge.serve(stream, security, peer, seat)
+                .instrument(debug_span!("client", %peer))
+                .await;
         };
-        self.tasks.spawn(serving.instrument(span));
+        self.tasks.spawn(serving);
+    }
+
+    async fn serve(&self, stream: TcpStream, security: Security, peer: SocketAddr, seat: OwnedSemaphorePermit) {
+        let Some(stream) = self.secure(stream, security).await else {
+            return;
+        };
+        let config = self.config.load_full();
+        let limits = &config.limits;
+        let client = Client::new(peer, security, seat, limits);
+        let answer = async |request| self.answer(&client, request).await;
+        serve(
+            stream,
+            Arc::clone(&client),
+            limits,
+            &self.metrics,
+            self.shutdown.clone(),
+            answer,
+        )
+        .await;
     }
 
     /// Shakes hands where the listener's clients speak TLS; nothing where that fails.
@@ -230,6 +245,12 @@ impl Edge {
             | ProblemType::ServerTimeout
             | ProblemType::BadAnswer => Tally::of_request(&self.metrics),
         }
+    }
+
+    /// Finds out who sends a request.
+    fn sender_of(&self, client: &Client, headers: &HeaderMap) -> Sender {
+        let config = self.config.load();
+        Sender::of(headers, client.peer().ip(), client.security(), &config.listen)
     }
 
     /// Finds the route of a request and the board that it names.

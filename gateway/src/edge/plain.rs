@@ -38,11 +38,11 @@ async fn attempt(
     mut parts: Parts,
     body: Incoming,
 ) -> Result<(http::Response<ServerBody>, Hold), Refusal> {
-    let peer = client.peer().ip();
+    let sender = edge.sender_of(client, &parts.headers);
     let (route, board) = edge.route_of(&parts)?;
-    let pass = edge.enter(&route, &board, Purpose::Request, peer).await?;
+    let pass = edge.enter(&route, &board, Purpose::Request, sender.address).await?;
     let url = pass.server().url();
-    clean_request(&mut parts.headers, peer, client.security());
+    clean_request(&mut parts.headers, &sender);
     parts.version = Version::HTTP_11;
     if !parts.headers.contains_key(HOST)
         && let Ok(authority) = HeaderValue::from_str(url.authority())

@@ -312,6 +312,24 @@ label! {
 }
 
 label! {
+    /// What became of the PROXY header that a listed peer was to begin with.
+    ProxyHeaderOutcome {
+        /// It named a client.
+        Client = "client",
+        /// The peer connected for itself, or did not say for whom.
+        Itself = "itself",
+        /// The connection began with something else.
+        Missing = "missing",
+        /// It was malformed, or too long.
+        Malformed = "malformed",
+        /// It was not whole in time.
+        Timeout = "timeout",
+        /// The peer left first.
+        PeerGone = "peer_gone",
+    }
+}
+
+label! {
     /// What became of a plain request.
     RequestOutcome {
         /// The server's answer was passed on whole.
@@ -419,6 +437,7 @@ mod tests {
         check::<Limit>();
         check::<UpgradeOutcome>();
         check::<TlsOutcome>();
+        check::<ProxyHeaderOutcome>();
         check::<RequestOutcome>();
         check::<RegistryOperation>();
         check::<ControlCall>();

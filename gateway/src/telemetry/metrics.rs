@@ -13,7 +13,8 @@ use super::Label;
 use super::family::{CounterGrid, CounterRow, GaugeRow, HistogramRow, register};
 use super::label::{
     BoardRole, ControlCall, ControlFailure, Crossing, Direction, Fallback, Limit, MoveResult, MoveStep,
-    RegistryOperation, ReloadResult, RequestOutcome, Side, TakeoverResult, TlsOutcome, UpgradeOutcome,
+    ProxyHeaderOutcome, RegistryOperation, ReloadResult, RequestOutcome, Side, TakeoverResult, TlsOutcome,
+    UpgradeOutcome,
 };
 use crate::config::MetricsConfig;
 
@@ -63,6 +64,8 @@ pub struct Metrics {
     /// TLS handshakes with clients.
     pub tls_handshakes: CounterRow<TlsOutcome>,
     certificate_ends: IntGaugeVec,
+    /// PROXY headers of listed peers.
+    pub proxy_headers: CounterRow<ProxyHeaderOutcome>,
     /// Plain requests.
     pub requests: CounterRow<RequestOutcome>,
     /// How long the registry took.
@@ -240,6 +243,12 @@ impl Metrics {
                 into,
                 "handover_tls_handshakes_total",
                 "TLS handshakes with clients.",
+                "outcome",
+            ),
+            proxy_headers: CounterRow::register(
+                into,
+                "handover_proxy_headers_total",
+                "Connections of peers in listen.proxy_protocol, by what became of their PROXY header.",
                 "outcome",
             ),
             certificate_ends: gauge(
