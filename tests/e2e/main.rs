@@ -8,6 +8,7 @@ mod documents;
 mod drain;
 mod edge;
 mod faults;
+mod front;
 mod gateway;
 mod harness;
 mod house;
