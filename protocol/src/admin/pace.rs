@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pace {
-    /// Moves begun per second, spread evenly; 0 sets no limit.
+    /// Moves begun per second, spread evenly; what a stall of up to a second cost is made up for. 0 sets no limit.
     #[schema(minimum = 0.0, maximum = 10000.0)]
     pub boards_per_second: f64,
     /// Moves under way at once.

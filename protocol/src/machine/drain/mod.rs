@@ -252,6 +252,7 @@ impl Drain {
 
     fn start(&mut self, boards: Vec<OpenBoard>, commands: &mut Vec<Command>) {
         self.begun_at = self.now;
+        self.pacer.begin(self.now);
         self.take_list(boards);
         self.is_dirty = true;
         if let Some(interrupted) = self.interrupted.take() {
@@ -289,6 +290,7 @@ impl Drain {
     fn go_on_after_pause(&mut self, commands: &mut Vec<Command>) {
         self.set_paused_by(None);
         self.lost_targets.clear();
+        self.pacer.begin(self.now);
         self.phase = self.phase_of_mode();
         match self.phase {
             Phase::Moving => self.advance(commands),

@@ -381,6 +381,39 @@ fn a_board_that_its_target_owns_has_moved_however_its_move_went() {
     assert_eq!(status.failures[0].reason, "activate_unanswered");
 }
 
+#[test]
+fn a_drain_keeps_its_pace_over_seconds_however_late_its_timers_are() {
+    let pace = Pace {
+        boards_per_second: 330.0,
+        ..Pace::default()
+    };
+    let mut drain = Drain::new(Terms::plain(DrainMode::Auto, pace));
+    let targets = vec![target("t", 0)];
+    drain.handle(Event::TargetsChanged { targets }, Duration::ZERO);
+    let boards: Vec<_> = (0..4000).map(|number| open(number, 0)).collect();
+    let begun_at = Duration::from_secs(3);
+    let mut under_way = starts(&drain.handle(Event::Started { boards }, begun_at));
+    assert_eq!(under_way.len(), 1, "nothing was to begin before");
+    let (mut now, mut late_ms) = (begun_at, 0);
+    while now < begun_at + Duration::from_secs(10) {
+        let mut begun = Vec::new();
+        for moved in under_way {
+            let report = report(&moved, "moved");
+            begun.extend(starts(&drain.handle(Event::MoveEnded { report }, now)));
+        }
+        under_way = begun;
+        late_ms = (late_ms + 7) % 45;
+        now = now.max(drain.wake_at().unwrap()) + Duration::from_millis(late_ms);
+        under_way.extend(starts(&drain.handle(Event::Tick, now)));
+    }
+    let moved = drain.counts().moved as f64;
+    let asked = (now - begun_at).as_secs_f64() * 330.0;
+    assert!(
+        (asked - 32.0..=asked + 1.0).contains(&moved),
+        "{moved} boards of {asked}"
+    );
+}
+
 /// A drain with three boards and a start a second; the first has begun.
 fn slow_drain(terms: Terms) -> Drain {
     let pace = Pace {

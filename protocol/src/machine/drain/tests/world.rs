@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::pacer::LATENESS_MAX;
+use super::super::pacer::CREDIT_MAX;
 use super::super::*;
 use crate::admin::{DEFAULT_WEIGHT, Level, OnDeadline, OnTargetDown, Pace};
 use crate::generation::Generation;
@@ -467,7 +467,7 @@ impl World {
         }
         if self.pace.boards_per_second > 0.0 {
             for (first, from) in self.starts.iter().enumerate() {
-                let window = (self.now - *from + LATENESS_MAX).as_secs_f64();
+                let window = (self.now - *from + CREDIT_MAX).as_secs_f64();
                 let begun = (self.starts.len() - first) as f64;
                 assert!(begun <= window * self.pace.boards_per_second + 1.0 + 1e-6);
             }
