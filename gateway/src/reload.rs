@@ -170,6 +170,8 @@ impl Reloader {
         let config = Arc::new(config);
         self.config.store(Arc::clone(&config));
         self.mover.set_routes(config.routes.clone());
+        self.mover.set_move_interval(config.drain.board_move_interval);
+        self.drains.configure_defaults(&config.drain.defaults);
         self.edge.configure(&config);
         self.access.configure(&config.admin);
         self.drains.configure_release(&config.releases.current);
@@ -249,7 +251,16 @@ pub fn reload_on_hangup(desk: ReloadDesk, shutdown: CancellationToken) -> std::i
 /// Reads whether a key can be changed under open sessions.
 fn is_live(key: &str) -> bool {
     let needs_restart = ["limits.control_call_timeout", "limits.boards_interval"];
-    let sections = ["routes[", "releases.", "limits.", "shutdown.", "log.", "tls.", "admin."];
+    let sections = [
+        "routes[",
+        "releases.",
+        "limits.",
+        "drain.",
+        "shutdown.",
+        "log.",
+        "tls.",
+        "admin.",
+    ];
     let in_front = [
         "listen.proxy_protocol",
         "listen.trusted_proxies",
@@ -302,6 +313,7 @@ mod tests {
         check("releases.current", true);
         check("limits.sessions_max", true);
         check("limits.boards_interval", false);
+        check("drain.boards_per_second", true);
         check("servers[0].url", false);
         check("listen.admin", false);
         check("listen.trusted_proxies", true);

@@ -136,6 +136,7 @@ async fn serve(config: Arc<Config>, source: ConfigSource) -> Result<(), Box<dyn 
         jobs.clone(),
     );
     mover.set_routes(config.routes.clone());
+    mover.set_move_interval(config.drain.board_move_interval);
     let fleet: Arc<dyn Fleet> = Arc::new(GatewayFleet {
         boards: Arc::clone(&boards),
         servers: Arc::clone(&servers),
@@ -152,6 +153,7 @@ async fn serve(config: Arc<Config>, source: ConfigSource) -> Result<(), Box<dyn 
         jobs.clone(),
         shutdown.clone(),
     );
+    drains.configure_defaults(&config.drain.defaults);
     let readiness = Arc::new(Readiness::new(shutdown.clone()));
     let traffic = listeners.addresses()?;
     let admin_address = admin_listener.address()?;

@@ -3,6 +3,7 @@
 mod board;
 mod config;
 mod drain;
+mod drain_defaults;
 mod moves;
 mod pace;
 mod problem;
@@ -15,8 +16,9 @@ pub use drain::{
     DrainCounts, DrainEvent, DrainList, DrainMode, DrainPreview, DrainRequest, DrainState, DrainStatus, FailureCount,
     Hindrance, LevelCount, OnDeadline, OnTargetDown, PausedBy, PlannedBoard, PreviewTotals, TroubledBoard,
 };
+pub use drain_defaults::{DEADLINE_SECONDS_MAX, DrainDefaults, UNDO_WINDOW_SECONDS_MAX};
 pub use moves::{MoveList, MoveRecord, MoveReport, MoveRequest};
-pub use pace::{Pace, PaceFault};
+pub use pace::{Pace, PaceFault, PaceRequest};
 pub use problem::{Problem, ProblemType};
 pub use server::{
     DEFAULT_WEIGHT, DeathReport, Level, ServerList, ServerOrigin, ServerRequest, ServerState, ServerView,

@@ -17,6 +17,7 @@ mod lost;
 mod monitoring;
 mod naming;
 mod opaque;
+mod policies;
 mod refusals;
 mod servers;
 mod sessions;

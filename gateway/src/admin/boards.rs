@@ -1,5 +1,7 @@
 //! `/v1/boards` and `/v1/moves`: what is where, and moving one board.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::Uri;
@@ -14,7 +16,7 @@ use super::body::JsonBody;
 use super::listener::Caller;
 use super::query;
 use super::refusal::Refusal;
-use crate::mover::MoveOrder;
+use crate::mover::{MoveOrder, Spacing};
 
 /// `GET /v1/boards?server=&limit=&after=`.
 pub(super) async fn list(State(admin): State<Admin>, uri: Uri) -> Result<Json<BoardList>, Refusal> {
@@ -83,11 +85,22 @@ pub(super) async fn carry(
         from: None,
         target,
         mode: request.mode,
+        spacing: Spacing::Kept,
         keep_warm: false,
         cancel: admin.readiness.shutdown().child_token(),
         prepared: None,
     };
-    Ok(Json(admin.fleet.move_board(order).await))
+    let report = admin.fleet.move_board(order).await;
+    if report.result == MoveReport::MOVE_INTERVAL {
+        let left = Duration::from_millis(report.retry_after_ms.unwrap_or_default());
+        let detail = format!(
+            "the board was moved of late and stays where it is for another {:.1} s (drain.board_move_interval); an undo of \
+             a drain does not wait for that",
+            left.as_secs_f64()
+        );
+        return Err(Problem::new(ProblemType::BoardNotMovable, detail).after(left).into());
+    }
+    Ok(Json(report))
 }
 
 /// `GET /v1/moves`.

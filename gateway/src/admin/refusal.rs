@@ -90,10 +90,9 @@ pub(super) fn respond(problem: &Problem) -> Response {
     let mut response = (status, body).into_response();
     let media_type = HeaderValue::from_static(Problem::MEDIA_TYPE);
     response.headers_mut().insert(header::CONTENT_TYPE, media_type);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    let unavailable = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+    if let Some(seconds) = problem.retry_after_seconds.or(unavailable) {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }

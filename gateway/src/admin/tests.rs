@@ -157,7 +157,7 @@ async fn a_drain_is_started_watched_and_ends() {
     assert_eq!(answer.header("location"), Some("/v1/drains/d1"));
     assert_eq!(answer.header("retry-after"), Some("1"));
     let status: DrainStatus = answer.json(202);
-    assert_eq!(status.request.pace.boards_at_once, 32);
+    assert_eq!(status.request.pace.boards_at_once, Some(32));
     let status = gateway.drained("d1").await;
     assert_eq!(
         (status.state, status.boards.moved, status.boards.left),

@@ -6,6 +6,8 @@
 
 mod attendance;
 mod holdings;
+mod memory;
+mod moved;
 mod pass;
 mod place;
 mod table;
@@ -26,9 +28,10 @@ pub use holdings::Held;
 pub use pass::{Admission, Entrant, Parked, Pass, Purpose};
 pub use place::{Newcomers, PlaceError, Placer};
 pub use table::{Boards, EntryError};
+pub use told::Tellings;
 
 use self::holdings::Holdings;
-use self::told::Telling;
+use self::memory::BoardMemory;
 use crate::config::Route;
 use crate::session::SessionHandle;
 
@@ -53,8 +56,8 @@ struct Inner {
     /// The route that a session came by last; a plain request's where none has.
     route: Option<Arc<Route>>,
     is_gone: bool,
-    /// When a move last told one of the board's users to reconnect.
-    told: Option<Telling>,
+    /// What moves have to know of earlier ones.
+    memory: BoardMemory,
     /// Sessions that ended lately, the oldest first.
     ended: VecDeque<Ended>,
 }
@@ -105,7 +108,7 @@ impl Board {
     fn new(
         id: BoardId,
         placement: Placement,
-        told: Option<Telling>,
+        memory: BoardMemory,
         holdings: Arc<Holdings>,
         sessions_tracker: TaskTracker,
     ) -> Arc<Self> {
@@ -119,7 +122,7 @@ impl Board {
             settled_at: Instant::now(),
             route: None,
             is_gone: false,
-            told,
+            memory,
             ended: VecDeque::new(),
         };
         let gate = watch::Sender::new(Gate {

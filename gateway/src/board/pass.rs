@@ -7,7 +7,7 @@ use std::time::Instant;
 use handover_protocol::{Generation, Owner, SessionId, Term};
 use tokio::sync::watch;
 
-use super::{Board, ENDED_KEPT, ENDED_MAX, Ended, Gate, GateState, Present};
+use super::{Board, ENDED_KEPT, ENDED_MAX, Ended, Gate, GateState, Present, Tellings};
 use crate::config::Route;
 use crate::session::SessionHandle;
 use crate::upstream::Server;
@@ -60,8 +60,8 @@ pub struct Admission {
     server: Arc<Server>,
     generation: Generation,
     since: Instant,
-    /// When a move had last told users of the board to reconnect as this one came, who may be one of them.
-    told_before: Option<Instant>,
+    /// When moves had told users of the board to reconnect as this one came, who may be one of them.
+    told_before: Option<Box<Tellings>>,
 }
 
 /// The answer of the gate.
@@ -120,7 +120,7 @@ impl Pass {
             since,
         };
         inner.sessions.insert(handle.id().clone(), present);
-        let told_before = inner.told.map(|told| told.at);
+        let told_before = inner.memory.told.kept();
         drop(inner);
         Ok(Admission {
             board: Arc::clone(&self.board),
@@ -168,8 +168,8 @@ impl Admission {
         self.generation
     }
 
-    /// Returns, once, when a move had told users of the board to reconnect before this one came.
-    pub fn take_told_before(&mut self) -> Option<Instant> {
+    /// Returns, once, when moves had told users of the board to reconnect before this one came; nothing where none had.
+    pub fn take_told_before(&mut self) -> Option<Box<Tellings>> {
         self.told_before.take()
     }
 }

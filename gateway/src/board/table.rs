@@ -11,9 +11,9 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use super::holdings::{Held, Holdings};
+use super::memory::{BoardMemory, Memories};
 use super::pass::{Entrant, Entry, Pass};
 use super::place::{PlaceError, Placer};
-use super::told::{Telling, Told};
 use super::{Board, GateState, view_of};
 use crate::config::Route;
 use crate::registry::{CasError, Registry, RegistryError};
@@ -30,7 +30,7 @@ pub struct Boards {
     pub(super) metrics: Arc<Metrics>,
     placer: Placer,
     holdings: Arc<Holdings>,
-    told: Told,
+    memories: Memories,
     sessions: TaskTracker,
 }
 
@@ -66,10 +66,15 @@ impl Boards {
     ) -> Arc<Self> {
         let table = DashMap::new();
         let holdings = Arc::new(Holdings::default());
-        let told = Some(Telling::by_start());
         for (id, placement) in placements {
             if placement.term != Term::Vacant {
-                let board = Board::new(id.clone(), placement, told, Arc::clone(&holdings), sessions.clone());
+                let board = Board::new(
+                    id.clone(),
+                    placement,
+                    BoardMemory::by_start(),
+                    Arc::clone(&holdings),
+                    sessions.clone(),
+                );
                 table.insert(id, board);
             }
         }
@@ -81,7 +86,7 @@ impl Boards {
             metrics,
             placer,
             holdings,
-            told: Told::default(),
+            memories: Memories::default(),
             sessions,
         })
     }
@@ -146,7 +151,7 @@ impl Boards {
             Board::new(
                 id.clone(),
                 placement,
-                self.told.take(id),
+                self.memories.take(id),
                 Arc::clone(&self.holdings),
                 self.sessions.clone(),
             )
@@ -231,15 +236,15 @@ impl Boards {
         let Ok(vacant) = board.placement().vacate() else { return };
         board.park();
         if board.empty_since().is_some() && self.change(board, vacant).await.is_ok() && board.try_drop() {
-            self.told.keep(board);
+            self.memories.keep(board);
             self.table.remove_if(board.id(), |_, known| Arc::ptr_eq(known, board));
         }
         board.unpark();
     }
 
     /// Forgets what is remembered of boards without a record, where it has become of no use.
-    pub fn tidy_told(&self) {
-        self.told.tidy();
+    pub fn tidy_memories(&self) {
+        self.memories.tidy();
     }
 
     /// Returns the record of a server that is fit to serve as `owner`.

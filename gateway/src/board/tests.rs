@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::Config;
+use crate::config::route::{BOUNCE_COUNT_MAX, BounceBound};
 use crate::registry::EmbeddedRegistry;
 use crate::session::Arrival;
 use crate::telemetry::Metrics;
@@ -160,23 +161,27 @@ async fn a_board_remembers_when_its_users_were_told_also_beyond_its_record() {
     house.make(1, Change::Grant(0)).await;
     house.make(1, Change::Settle).await;
     let board = house.boards.find(&id(1)).await.unwrap();
-    let limit = house.route.bounce_limit;
-    assert_eq!(board.bounce_left(limit), None, "nobody was told yet");
-    board.note_told(limit);
-    assert!(board.bounce_left(limit).is_some_and(|left| left <= limit));
-    assert_eq!(board.bounce_left(Duration::ZERO), None);
+    let bound = house.route.bounce;
+    let unbound = BounceBound {
+        limit: Duration::ZERO,
+        ..bound
+    };
+    assert_eq!(board.bounce_left(bound), None, "nobody was told yet");
+    board.note_told(bound);
+    assert!(board.bounce_left(bound).is_some_and(|left| left <= bound.limit));
+    assert_eq!(board.bounce_left(unbound), None);
     house.boards.vacate(&board).await;
     assert!(house.boards.get(&id(1)).is_none());
-    house.boards.tidy_told();
+    house.boards.tidy_memories();
     for _ in 0..2 {
         // Also beyond a record that nobody came by to.
         house.make(1, Change::Grant(0)).await;
         house.make(1, Change::Settle).await;
         let again = house.boards.find(&id(1)).await.unwrap();
-        assert!(again.bounce_left(limit).is_some());
+        assert!(again.bounce_left(bound).is_some());
         house.boards.vacate(&again).await;
         assert!(house.boards.get(&id(1)).is_none());
-        house.boards.tidy_told();
+        house.boards.tidy_memories();
     }
 }
 
@@ -210,7 +215,62 @@ async fn boards_from_before_a_restart_count_as_told() {
     let granted = Placement::UNKNOWN.grant(owner(0), Generation::NONE, "gateway-0".parse().unwrap());
     let house = house(vec![(id(1), granted.unwrap())]);
     let board = house.boards.get(&id(1)).unwrap();
-    assert!(board.bounce_left(house.route.bounce_limit).is_some());
+    let bound = BounceBound {
+        count: BOUNCE_COUNT_MAX,
+        ..house.route.bounce
+    };
+    assert!(
+        board.bounce_left(bound).is_some(),
+        "how often they were told nobody knows"
+    );
+    assert!(board.move_left(Duration::from_secs(60)).is_some());
+    assert_eq!(board.move_left(Duration::ZERO), None);
+}
+
+#[tokio::test]
+async fn users_may_be_told_by_as_many_moves_as_the_count_says_within_the_limit() {
+    let house = house(Vec::new());
+    house.make(1, Change::Grant(0)).await;
+    house.make(1, Change::Settle).await;
+    let board = house.boards.find(&id(1)).await.unwrap();
+    let bound = |count| BounceBound {
+        limit: Duration::from_mins(10),
+        count,
+    };
+    for moves in 1..=3 {
+        house.make(1, Change::Begin(1)).await;
+        for _ in 0..5 {
+            // Many users, one move.
+            board.note_told(bound(3));
+        }
+        house.make(1, Change::Abort).await;
+        for count in 1..=3 {
+            let is_put_off = board.bounce_left(bound(count)).is_some();
+            assert_eq!(is_put_off, moves >= count, "{count} allowed, {moves} told");
+        }
+    }
+    let spent = board.bounce_left(bound(3)).unwrap();
+    assert!(
+        spent <= board.bounce_left(bound(1)).unwrap(),
+        "the oldest of them falls out first"
+    );
+}
+
+#[tokio::test]
+async fn a_board_remembers_when_it_was_moved_also_beyond_its_record() {
+    let house = house(Vec::new());
+    let interval = Duration::from_mins(10);
+    house.make(1, Change::Grant(0)).await;
+    house.make(1, Change::Settle).await;
+    let board = house.boards.find(&id(1)).await.unwrap();
+    assert_eq!(board.move_left(interval), None);
+    board.note_moved(interval);
+    assert!(board.move_left(interval).is_some_and(|left| left <= interval));
+    house.boards.vacate(&board).await;
+    house.boards.tidy_memories();
+    let again = house.boards.find(&id(1)).await.unwrap();
+    assert!(!Arc::ptr_eq(&board, &again));
+    assert!(again.move_left(interval).is_some());
 }
 
 #[tokio::test]

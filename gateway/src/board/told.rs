@@ -1,90 +1,94 @@
-//! When a move last told a board's users to reconnect: a user who was told comes back as another session, so it is the
+//! When moves last told a board's users to reconnect: a user who was told comes back as another session, so it is the
 //! board that remembers.
 //!
 //! Only tellings by a move count, and whatever else has a board change hands. A session whose own connection broke is
 //! told too; on a board with many users there is one of those at any time, and moves would wait for ever.
-//!
-//! A board that nobody is on may lose its record before its users are back; then the memory is kept here.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use handover_protocol::BoardId;
+use handover_protocol::Attempt;
 
 use super::Board;
-use crate::config::route::BOUNCE_LIMIT_MAX;
+use crate::config::route::{BOUNCE_COUNT_MAX, BOUNCE_LIMIT_MAX, BounceBound};
 
 impl Board {
-    /// Notes that a move tells one of the board's users to reconnect, whose route allows that once within `limit`.
-    pub fn note_told(&self, limit: Duration) {
-        self.lock().told = Some(Telling::now(limit));
+    /// Notes that a move tells one of the board's users to reconnect, whose route bounds that by `bound`.
+    pub fn note_told(&self, bound: BounceBound) {
+        let mut inner = self.lock();
+        let attempt = inner.placement.attempt;
+        inner.memory.told.note(attempt, bound);
     }
 
-    /// Returns for how long no move may tell anybody on the board to reconnect, where that may be once within `limit`;
-    /// nothing where they may be now.
-    pub fn bounce_left(&self, limit: Duration) -> Option<Duration> {
-        let told = self.lock().told?;
-        let left = limit.checked_sub(told.at.elapsed())?;
-        (!left.is_zero()).then_some(left)
-    }
-
-    /// Notes that the board's users may have been told just now by a gateway process before this one.
-    pub fn note_start(&self) {
-        self.lock().told = Some(Telling::by_start());
-    }
-
-    fn told(&self) -> Option<Telling> {
-        self.lock().told
+    /// Returns for how long no move may tell anybody on the board to reconnect; nothing where they may be now.
+    pub fn bounce_left(&self, bound: BounceBound) -> Option<Duration> {
+        self.lock().memory.told.left(bound)
     }
 }
 
-/// When a move told somebody, and until when a move may have to know of it.
+/// When moves told a board's users to reconnect, as far as any route may ask.
+#[derive(Debug, Clone, Default)]
+pub struct Tellings {
+    /// One for each move that told anybody, the latest last.
+    latest: VecDeque<Telling>,
+    /// The end of the process before has told users, or has cut them; how often, nobody knows here.
+    started_at: Option<Instant>,
+    /// Until when a move may have to know of it.
+    pub(super) until: Option<Instant>,
+}
+
+/// One move that told users.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Telling {
-    pub(super) at: Instant,
-    until: Instant,
+struct Telling {
+    /// The board's when it did: what tells one move from the next.
+    attempt: Attempt,
+    /// When it told the last of them.
+    at: Instant,
 }
 
-impl Telling {
-    fn now(limit: Duration) -> Self {
-        let at = Instant::now();
-        Self { at, until: at + limit }
-    }
-
-    /// The end of the process before has told users, or has cut them; by which route they come back is not known yet.
+impl Tellings {
+    /// Counts as told by a gateway process before this one; by which route the users come back is not known yet.
     pub(super) fn by_start() -> Self {
-        Self::now(BOUNCE_LIMIT_MAX)
-    }
-}
-
-/// What is remembered of boards without a record.
-#[derive(Debug, Default)]
-pub(super) struct Told(Mutex<HashMap<BoardId, Telling>>);
-
-impl Told {
-    /// Keeps what a board knows whose record is dropped, as long as the route needs it by which the users were told.
-    pub(super) fn keep(&self, board: &Board) {
-        if let Some(told) = board.told()
-            && told.until > Instant::now()
-        {
-            self.lock().insert(board.id().clone(), told);
+        let now = Instant::now();
+        Self {
+            latest: VecDeque::new(),
+            started_at: Some(now),
+            until: Some(now + BOUNCE_LIMIT_MAX),
         }
     }
 
-    /// Returns what was kept of a board that has a record again, and forgets it.
-    pub(super) fn take(&self, board: &BoardId) -> Option<Telling> {
-        self.lock().remove(board)
+    /// Returns for how long nobody may be told; nothing where they may be now.
+    pub fn left(&self, bound: BounceBound) -> Option<Duration> {
+        let nth_latest = bound.count.checked_sub(1).and_then(|before| {
+            let before = usize::try_from(before).ok()?;
+            self.latest.iter().rev().nth(before)
+        });
+        let times = [self.started_at, nth_latest.map(|telling| telling.at)];
+        let left = |at: Instant| bound.limit.checked_sub(at.elapsed());
+        times
+            .into_iter()
+            .flatten()
+            .filter_map(left)
+            .filter(|left| !left.is_zero())
+            .max()
     }
 
-    /// Forgets what no route needs any more.
-    pub(super) fn tidy(&self) {
-        let now = Instant::now();
-        self.lock().retain(|_, told| told.until > now);
+    /// Returns them for a newcomer to keep; nothing where there are none.
+    pub(super) fn kept(&self) -> Option<Box<Self>> {
+        self.until.map(|_| Box::new(self.clone()))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<BoardId, Telling>> {
-        // No section under this lock can leave the table half changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn note(&mut self, attempt: Attempt, bound: BounceBound) {
+        let at = Instant::now();
+        match self.latest.back_mut().filter(|last| last.attempt == attempt) {
+            Some(last) => last.at = at,
+            None => {
+                if self.latest.len() >= BOUNCE_COUNT_MAX as usize {
+                    self.latest.pop_front();
+                }
+                self.latest.push_back(Telling { attempt, at });
+            }
+        }
+        self.until = self.until.max(Some(at + bound.limit));
     }
 }

@@ -6,6 +6,7 @@
 mod admin;
 mod board_source;
 mod command;
+mod drain;
 pub mod example;
 mod finding;
 mod health;
@@ -39,6 +40,7 @@ use crate::telemetry::Redaction;
 pub use admin::{AdminAddress, AdminConfig, AdminToken, Scope};
 pub use board_source::{BoardIdFault, BoardSource};
 pub use command::{CommandFault, CommandTemplate};
+pub use drain::{BOARD_MOVE_INTERVAL, BOARD_MOVE_INTERVAL_MAX, DrainConfig};
 pub use finding::{Finding, Place};
 pub use health::HealthConfig;
 pub use limits::Limits;
@@ -75,6 +77,8 @@ pub struct Config {
     pub limits: Limits,
     /// How servers are watched.
     pub health: HealthConfig,
+    /// What drains and moves go by.
+    pub drain: DrainConfig,
     /// How the gateway ends.
     pub shutdown: Shutdown,
     /// What `/metrics` shows beyond the usual.

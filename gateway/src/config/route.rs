@@ -72,8 +72,8 @@ pub struct Route {
     pub message_bytes_max: u64,
     /// Bytes recorded of a session for its replay; a session that needs more reconnects.
     pub replay_bytes_max: usize,
-    /// Nobody is told to reconnect twice within this.
-    pub bounce_limit: Duration,
+    /// How often a move may tell the users of a board to reconnect.
+    pub bounce: BounceBound,
 }
 
 impl Route {
@@ -108,7 +108,10 @@ impl Route {
             hold_bytes: HOLD_BYTES,
             message_bytes_max: MESSAGE_BYTES_MAX,
             replay_bytes_max: REPLAY_BYTES_MAX,
-            bounce_limit: BOUNCE_LIMIT,
+            bounce: BounceBound {
+                limit: BOUNCE_LIMIT,
+                count: BOUNCE_COUNT,
+            },
         }
     }
 
@@ -148,6 +151,15 @@ pub enum Replay {
 pub struct Greeting {
     /// How many of the target's first messages are swallowed on a switch.
     pub messages: u32,
+}
+
+/// How often moves may tell the users of a board to reconnect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BounceBound {
+    /// Within this; zero sets no bound.
+    pub limit: Duration,
+    /// So often.
+    pub count: u32,
 }
 
 /// Service restart: every client library studied retries after it.
@@ -210,6 +222,12 @@ pub const REPLAY_MESSAGES_MAX: u32 = 64;
 
 /// Long enough that a user who came back has settled, short enough for a second release soon after.
 pub const BOUNCE_LIMIT: Duration = Duration::from_secs(30);
+
+/// A second time within the limit is already felt as an outage.
+pub const BOUNCE_COUNT: u32 = 1;
+
+/// More often within an hour nobody would call a limit.
+pub const BOUNCE_COUNT_MAX: u32 = 10;
 
 /// A user who was told an hour ago may be told again.
 pub const BOUNCE_LIMIT_MAX: Duration = Duration::from_hours(1);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use handover_protocol::admin::{DrainRequest, DrainState, DrainStatus, ServerView};
+use handover_protocol::admin::{DrainDefaults, DrainRequest, DrainState, DrainStatus, ServerView};
 use handover_protocol::{DrainId, ReleaseName, ServerName};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ pub struct Drains {
     jobs: Mutex<BTreeMap<DrainId, Arc<Job>>>,
     /// The current release as configured.
     pub(super) configured_release: ArcSwap<ReleaseName>,
+    /// What requests leave out.
+    pub(super) defaults: ArcSwap<DrainDefaults>,
     pub(super) fleet: Arc<dyn Fleet>,
     pub(super) registry: Arc<dyn Registry>,
     metrics: Arc<Metrics>,
@@ -126,6 +128,7 @@ impl Drains {
             is_resumed: AtomicBool::new(false),
             jobs: Mutex::default(),
             configured_release: ArcSwap::from_pointee(configured_release),
+            defaults: ArcSwap::default(),
             fleet,
             registry,
             metrics,
@@ -252,6 +255,11 @@ impl Drains {
         }
     }
 
+    /// Takes what drains go by, that begin from now on, where their requests say nothing.
+    pub fn configure_defaults(&self, defaults: &DrainDefaults) {
+        self.defaults.store(Arc::new(defaults.clone()));
+    }
+
     /// Says anew where newcomers go, and counts the drains by state.
     pub(super) fn announce(&self) {
         let jobs: Vec<Arc<Job>> = self.jobs().values().cloned().collect();
@@ -268,30 +276,33 @@ impl Drains {
     }
 
     /// Reserves the drain's place, so that nothing that conflicts with it can come in while it is being kept.
-    fn admit(&self, request: DrainRequest, key: Option<String>) -> Result<(Arc<Job>, bool), StartError> {
+    ///
+    /// What a repeated call is compared with is what was asked for: what that leaves out may have changed since.
+    fn admit(&self, asked: DrainRequest, key: Option<String>) -> Result<(Arc<Job>, bool), StartError> {
         let servers = self.fleet.servers();
         let mut jobs = self.jobs();
         if let Some(job) = key
             .as_ref()
             .and_then(|key| jobs.values().find(|job| job.key.as_ref() == Some(key)))
         {
-            return if job.request == request {
+            return if job.original == asked {
                 Ok((Arc::clone(job), false))
             } else {
                 Err(StartError::KeyReused { id: job.id.clone() })
             };
         }
-        if let Some(job) = request.id.as_ref().and_then(|id| jobs.get(id)) {
-            return if job.request == request {
+        if let Some(job) = asked.id.as_ref().and_then(|id| jobs.get(id)) {
+            return if job.original == asked {
                 Ok((Arc::clone(job), false))
             } else {
                 Err(StartError::Exists { id: job.id.clone() })
             };
         }
+        let request = self.defaults.load().complete(&asked);
         let plan = DrainPlan::new(&request, &servers)?;
         self.check(&jobs, &plan, &servers)?;
         let number = 1 + jobs.values().map(|job| job.number).max().unwrap_or_default();
-        let mut id = request.id.clone().unwrap_or_else(random_id);
+        let mut id = asked.id.clone().unwrap_or_else(random_id);
         loop {
             match jobs.entry(id) {
                 Entry::Vacant(place) => {
@@ -299,6 +310,7 @@ impl Drains {
                     let job = Job::new(
                         id,
                         number,
+                        asked,
                         request,
                         key,
                         plan,
@@ -375,7 +387,7 @@ impl Drains {
         match &kept {
             Ok(()) => {
                 self.announce();
-                info!(sources = ?job.plan.sources, targets = ?job.plan.targets, mode = ?job.request.mode, "drain begins");
+                info!(sources = ?job.plan.sources, targets = ?job.plan.targets, request = ?job.request, "drain begins");
                 self.drive(Arc::clone(&job));
             }
             Err(_) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handover_protocol::admin::{BoardView, DrainCounts, DrainEvent, DrainState, MoveReport};
-use handover_protocol::machine::drain::{Command, Event, OpenBoard, TargetLoad};
+use handover_protocol::machine::drain::{Command, Event, OpenBoard, TargetLoad, Terms};
 use handover_protocol::{BoardId, ServerName};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -14,7 +14,7 @@ use tracing::{Instrument, debug, info, warn};
 
 use super::desk::Drains;
 use super::job::{Ask, Job};
-use crate::mover::MoveOrder;
+use crate::mover::{MoveOrder, Spacing};
 use crate::registry::RegistryError;
 
 /// Runs one drain until it ends or the gateway does.
@@ -51,7 +51,7 @@ enum Course {
 
 impl Driver {
     pub(super) fn new(desk: Arc<Drains>, job: Arc<Job>) -> Self {
-        let at_once = job.record().request.pace.boards_at_once as usize;
+        let at_once = Terms::from(&job.request).pace.boards_at_once as usize;
         let (told, inbox) = mpsc::channel(2 * at_once + SPARE);
         Self {
             desk,
@@ -200,6 +200,10 @@ impl Driver {
                             from: Some(source),
                             target,
                             mode,
+                            spacing: match self.only {
+                                Some(_) => Spacing::Waived,
+                                None => Spacing::Kept,
+                            },
                             keep_warm: self.job.undo_window().is_some(),
                             cancel,
                             prepared,

@@ -19,6 +19,9 @@ use crate::registry::RegistryError;
 pub(super) struct Job {
     pub(super) id: DrainId,
     pub(super) number: u64,
+    /// What was asked for.
+    pub(super) original: DrainRequest,
+    /// The same with everything that it goes by.
     pub(super) request: DrainRequest,
     /// What the caller sent as `Idempotency-Key`.
     pub(super) key: Option<String>,
@@ -73,6 +76,7 @@ impl Job {
     pub(super) fn new(
         id: DrainId,
         number: u64,
+        original: DrainRequest,
         request: DrainRequest,
         key: Option<String>,
         plan: DrainPlan,
@@ -88,6 +92,7 @@ impl Job {
             plan,
             configured_release,
             machine: Mutex::new(Drain::new(Terms::from(&request))),
+            original,
             request,
             epoch: Instant::now(),
             started_at_ms: wall_clock_ms(),
@@ -119,6 +124,7 @@ impl Job {
             ..Self::new(
                 id,
                 record.number,
+                record.original.unwrap_or_else(|| record.request.clone()),
                 record.request,
                 record.key,
                 record.plan,
@@ -132,6 +138,7 @@ impl Job {
         let snapshot = self.machine().snapshot();
         DrainRecord {
             number: self.number,
+            original: Some(self.original.clone()),
             request: self.request.clone(),
             key: self.key.clone(),
             undoes: self.undoes.clone(),

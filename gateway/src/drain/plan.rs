@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use handover_protocol::admin::{DrainRequest, PaceFault, ServerSet, ServerView};
+use handover_protocol::admin::{
+    DEADLINE_SECONDS_MAX, DrainRequest, Pace, PaceFault, ServerSet, ServerView, UNDO_WINDOW_SECONDS_MAX,
+};
 use handover_protocol::{ReleaseName, ServerName};
 use serde::{Deserialize, Serialize};
 
@@ -80,7 +82,7 @@ impl DrainPlan {
     /// # Errors
     /// See [`PlanError`].
     pub(super) fn new(request: &DrainRequest, servers: &[ServerView]) -> Result<Self, PlanError> {
-        request.pace.check()?;
+        request.pace.or(Pace::default()).check()?;
         check_seconds(request)?;
         check_labels(request)?;
         let sources = members(&request.from, "from", servers)?;
@@ -142,11 +144,14 @@ fn check_seconds(request: &DrainRequest) -> Result<(), PlanError> {
     let fault = |field, allowed| Err(PlanError::Seconds { field, allowed });
     if request
         .deadline_seconds
-        .is_some_and(|seconds| !(1..=604_800).contains(&seconds))
+        .is_some_and(|seconds| seconds > DEADLINE_SECONDS_MAX)
     {
-        return fault("deadline_seconds", "1 to 604800 (a week)");
+        return fault("deadline_seconds", "at most 604800 (a week), or 0 for none");
     }
-    if request.undo_window_seconds.is_some_and(|seconds| seconds > 86_400) {
+    if request
+        .undo_window_seconds
+        .is_some_and(|seconds| seconds > UNDO_WINDOW_SECONDS_MAX)
+    {
         return fault("undo_window_seconds", "at most 86400 (a day)");
     }
     Ok(())

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use handover_protocol::ServerName;
 use handover_protocol::admin::{
-    BoardView, DrainMode, DrainPreview, DrainRequest, Hindrance, PlannedBoard, PreviewTotals,
+    BoardView, DrainMode, DrainPreview, DrainRequest, Hindrance, Pace, PlannedBoard, PreviewTotals,
 };
-use handover_protocol::machine::drain::{TargetLoad, advice, spread};
+use handover_protocol::machine::drain::{TargetLoad, Terms, advice, spread};
 
 use super::desk::{Drains, StartError};
 use super::plan::DrainPlan;
@@ -18,6 +18,8 @@ impl Drains {
     /// # Errors
     /// When the request makes no sense; what would only be refused now is told as a problem of the preview.
     pub async fn preview(&self, request: &DrainRequest) -> Result<DrainPreview, StartError> {
+        let request = &self.defaults.load().complete(request);
+        let terms = Terms::from(request);
         let plan = DrainPlan::new(request, &self.fleet.servers())?;
         self.fleet.refresh(&plan.sources).await;
         let refusal = self.refusal(request);
@@ -32,7 +34,7 @@ impl Drains {
         let planned: Vec<PlannedBoard> = boards
             .into_iter()
             .zip(targets)
-            .map(|((source, board), target)| self.planned(source, board, target, request.mode))
+            .map(|((source, board), target)| self.planned(source, board, target, terms.mode))
             .collect();
         let totals = totals(&planned);
         let mut problems = problems(&planned);
@@ -51,7 +53,7 @@ impl Drains {
             problems,
             sources: plan.sources,
             targets: plan.targets,
-            estimate_seconds: estimate(request, totals.boards - totals.stay),
+            estimate_seconds: estimate(terms.pace, totals.boards - totals.stay),
             totals,
             truncated: planned.len() > BOARDS_MAX,
             boards: planned.into_iter().take(BOARDS_MAX).collect(),
@@ -118,8 +120,7 @@ fn problems(boards: &[PlannedBoard]) -> Vec<Hindrance> {
 }
 
 /// Says how long that many moves take at the pace; where that sets no limit, at what a gateway does.
-fn estimate(request: &DrainRequest, boards: u64) -> f64 {
-    let pace = request.pace;
+fn estimate(pace: Pace, boards: u64) -> f64 {
     let at_once = f64::from(pace.boards_at_once) / MOVE_SECONDS;
     let per_second = if pace.boards_per_second > 0.0 {
         pace.boards_per_second.min(at_once)

@@ -12,6 +12,10 @@ use super::plan::DrainPlan;
 pub(super) struct DrainRecord {
     /// Drains are numbered in the order of their start; a later one says where newcomers go.
     pub(super) number: u64,
+    /// What was asked for, where that is not the request itself.
+    #[serde(default)]
+    pub(super) original: Option<DrainRequest>,
+    /// With everything that the drain goes by.
     pub(super) request: DrainRequest,
     pub(super) plan: DrainPlan,
     /// The configured current release at the drain's start: where an operator has since configured another one, that

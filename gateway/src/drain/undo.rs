@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handover_protocol::admin::{DrainEvent, DrainRequest, DrainState, DrainStatus, OnTargetDown, ServerSet};
+use handover_protocol::admin::{
+    DrainDefaults, DrainEvent, DrainRequest, DrainState, DrainStatus, OnTargetDown, ServerSet,
+};
 use handover_protocol::{BoardId, DrainId, ServerName};
 use tracing::{Instrument, info_span};
 
@@ -153,16 +155,18 @@ impl Drains {
         let undo = {
             let servers = self.fleet.servers();
             let mut jobs = self.jobs();
-            let request = DrainRequest {
+            let asked = DrainRequest {
                 mode: job.request.mode,
                 pace: job.request.pace,
-                on_target_down: OnTargetDown::Continue,
+                on_target_down: Some(OnTargetDown::Continue),
                 labels: job.request.labels.clone(),
                 ..DrainRequest::new(
                     ServerSet::Servers(job.plan.targets.clone()),
                     ServerSet::Servers(job.plan.sources.clone()),
                 )
             };
+            // What is configured for releases, a deadline say, is not meant for taking one back.
+            let request = DrainDefaults::default().complete(&asked);
             let plan = DrainPlan::new(&request, &servers)?;
             self.check(&jobs, &plan, &servers)?;
             let number = 1 + jobs.values().map(|job| job.number).max().unwrap_or_default();
@@ -170,6 +174,7 @@ impl Drains {
             let undo = Job::new(
                 id.clone(),
                 number,
+                asked,
                 request,
                 None,
                 plan,

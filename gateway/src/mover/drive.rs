@@ -257,6 +257,10 @@ impl Drive {
         metrics.moves.of(report::metric(result), self.planned.plan.level).inc();
         metrics.unconfirmed_sessions.inc_by(tally.unconfirmed.len() as u64);
         let report = report::report(&self.planned, result, &tally);
+        if report.server.as_ref() == Some(self.planned.target.name()) {
+            let interval = **self.mover.move_interval.load();
+            self.planned.board.note_moved(interval);
+        }
         let (from, generation) = (self.planned.source.name(), report.generation);
         match result {
             MoveResult::Moved => {

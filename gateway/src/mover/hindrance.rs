@@ -29,6 +29,11 @@ pub(super) enum Hindrance {
         /// How long that must not be.
         left: Duration,
     },
+    /// A move has brought the board here of late.
+    MoveInterval {
+        /// How long it is to stay.
+        left: Duration,
+    },
     /// Gateway and source disagree about who is on the board.
     CountsDrift,
     /// The operator or the drain asked for it before the move began.
@@ -48,6 +53,7 @@ impl Hindrance {
             Self::TargetNotReady => "target_not_ready",
             Self::Stay => MoveReport::STAY,
             Self::BounceLimit { .. } => MoveReport::BOUNCE_LIMIT,
+            Self::MoveInterval { .. } => MoveReport::MOVE_INTERVAL,
             Self::CountsDrift => "counts_drift",
             Self::Aborted => Reason::Aborted.slug(),
         }
@@ -56,7 +62,7 @@ impl Hindrance {
     /// Reads whether a drain offers such a board again without counting that as a try.
     pub(super) fn is_waited_for(self) -> bool {
         match self {
-            Self::NotAtSource | Self::Stay | Self::BounceLimit { .. } => true,
+            Self::NotAtSource | Self::Stay | Self::BounceLimit { .. } | Self::MoveInterval { .. } => true,
             Self::RegistryUnknown
             | Self::UnknownTarget
             | Self::NotOpen
@@ -71,7 +77,7 @@ impl Hindrance {
     /// Returns after how long a retry is sound, where that is known.
     pub(super) fn retry_after(self) -> Option<Duration> {
         match self {
-            Self::BounceLimit { left } => Some(left),
+            Self::BounceLimit { left } | Self::MoveInterval { left } => Some(left),
             Self::RegistryUnknown
             | Self::UnknownTarget
             | Self::NotOpen

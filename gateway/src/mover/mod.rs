@@ -23,6 +23,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use handover_protocol::admin::{DrainMode, MoveRecord, MoveReport};
@@ -35,7 +36,7 @@ use tracing::{Instrument, info_span};
 pub use plan::Outlook;
 
 use crate::board::{Board, Boards};
-use crate::config::Route;
+use crate::config::{BOARD_MOVE_INTERVAL, Route};
 use crate::telemetry::Metrics;
 use crate::upstream::Servers;
 
@@ -50,12 +51,23 @@ pub struct MoveOrder {
     pub target: ServerName,
     /// How sessions cross; can only narrow what the route allows.
     pub mode: DrainMode,
+    /// Whether the board may be moved although it was moved of late.
+    pub spacing: Spacing,
     /// Whether the source keeps what it has, as a standby: the board may soon come back.
     pub keep_warm: bool,
     /// Undoes the move, if it has not committed.
     pub cancel: CancellationToken,
     /// Told when the target has loaded the board.
     pub prepared: Option<oneshot::Sender<()>>,
+}
+
+/// Whether a move heeds when the board was moved last. A board whose source is lost is put off in no case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spacing {
+    /// It waits until `drain.board_move_interval` has passed.
+    Kept,
+    /// It goes at once: it takes a move back that should not have been.
+    Waived,
 }
 
 /// Carries moves out, each in a task of its own.
@@ -65,6 +77,8 @@ pub struct Mover {
     metrics: Arc<Metrics>,
     /// Those of the configuration. The first is that of boards that nobody has come to since the start.
     routes: ArcSwap<Vec<Arc<Route>>>,
+    /// Between two moves of a board.
+    move_interval: ArcSwap<Duration>,
     recent: Mutex<VecDeque<MoveRecord>>,
     tasks: TaskTracker,
 }
@@ -83,6 +97,7 @@ impl Mover {
             servers,
             metrics,
             routes: ArcSwap::from_pointee(vec![fallback_route]),
+            move_interval: ArcSwap::from_pointee(BOARD_MOVE_INTERVAL),
             recent: Mutex::default(),
             tasks,
         })
@@ -94,6 +109,11 @@ impl Mover {
             board.follow(&routes);
         }
         self.routes.store(Arc::new(routes));
+    }
+
+    /// Takes how long a board stays where a move has brought it; moves that begin from now on go by it.
+    pub fn set_move_interval(&self, interval: Duration) {
+        self.move_interval.store(Arc::new(interval));
     }
 
     /// Returns the route that a board is moved by: that by which a session came last, as it is configured now.

@@ -8,7 +8,7 @@ use handover_protocol::machine::moving::{Crossing, Plan};
 use handover_protocol::{BoardId, ServerName};
 
 use super::hindrance::Hindrance;
-use super::{MoveOrder, Mover, drift, takeover};
+use super::{MoveOrder, Mover, Spacing, drift, takeover};
 use crate::board::Board;
 use crate::config::{Route, RouteMode};
 use crate::telemetry::label::{Fallback, Limit};
@@ -31,7 +31,7 @@ impl Planned {
             Crossing::Transparent => self.board.sessions().iter().any(|session| !session.may_cross()),
             Crossing::ReconnectByMessage | Crossing::ReconnectByClose => !self.board.sessions().is_empty(),
         };
-        self.board.bounce_left(self.route.bounce_limit).filter(|_| would_tell)
+        self.board.bounce_left(self.route.bounce).filter(|_| would_tell)
     }
 }
 
@@ -91,6 +91,7 @@ impl Mover {
         };
         // A lost source serves nobody: its users are better told twice than left there.
         if !takeover::is_due(&planned) {
+            self.check_spacing(&planned.board, order.spacing)?;
             self.check_users(&planned).await?;
         }
         let sessions = planned.board.sessions().len();
@@ -147,10 +148,24 @@ impl Mover {
             target,
             plan: Plan { level, crossing },
         };
-        match planned.bounce_left() {
-            Some(left) => outlook.behind(Hindrance::BounceLimit { left }),
-            None => outlook,
+        let stays = planned.board.move_left(**self.move_interval.load());
+        match (stays, planned.bounce_left()) {
+            (Some(left), None) => outlook.behind(Hindrance::MoveInterval { left }),
+            (Some(left), Some(bounce)) if left >= bounce => outlook.behind(Hindrance::MoveInterval { left }),
+            (_, Some(left)) => outlook.behind(Hindrance::BounceLimit { left }),
+            (None, None) => outlook,
         }
+    }
+
+    /// Checks that the board has stayed where it is for long enough.
+    fn check_spacing(&self, board: &Board, spacing: Spacing) -> Result<(), Hindrance> {
+        let left = match spacing {
+            Spacing::Kept => board.move_left(**self.move_interval.load()),
+            Spacing::Waived => None,
+        };
+        let Some(left) = left else { return Ok(()) };
+        self.metrics.limit_hits.of(Limit::BoardMove).inc();
+        Err(Hindrance::MoveInterval { left })
     }
 
     /// Checks what concerns the users: whether they may be told, and whether the source knows them all.

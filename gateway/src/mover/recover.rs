@@ -111,7 +111,7 @@ impl Mover {
     /// Open is a board with a session, or one that its owner lists; at an opaque server one whose last session left
     /// less than its save delay and a minute ago.
     pub async fn tidy(&self) {
-        self.boards.tidy_told();
+        self.boards.tidy_memories();
         let mut listings = HashMap::new();
         for server in self.servers.all() {
             if let Some(heard) = server.status().listing {

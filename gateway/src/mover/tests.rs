@@ -65,6 +65,7 @@ fn owner(server: &str) -> Owner {
 
 async fn order(yard: &Yard, board: &str, from: Option<&str>, target: &str) -> MoveReport {
     let order = MoveOrder {
+        spacing: Spacing::Kept,
         keep_warm: false,
         board: board.parse().unwrap(),
         from: from.map(|server| server.parse().unwrap()),
@@ -108,6 +109,7 @@ async fn a_move_that_is_cancelled_before_it_has_a_plan_does_not_begin() {
     let board = yard.boards.get(&"b".parse().unwrap()).unwrap();
     let before = board.placement();
     let order = MoveOrder {
+        spacing: Spacing::Kept,
         keep_warm: false,
         board: board.id().clone(),
         from: None,

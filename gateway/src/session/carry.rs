@@ -94,16 +94,16 @@ impl Task {
         }
     }
 
-    /// Notes that the client is told to reconnect, and counts it where that may be twice within the route's limit: moves
+    /// Notes that the client is told to reconnect, and counts it where that may be more often than the route's limit allows: moves
     /// are put off for that, but a connection that breaks or a session that cannot cross is nobody's choice.
     fn note_told(&mut self, teller: Teller) {
         let told_before = self.admission.take_told_before();
         match teller {
-            Teller::Move => self.admission.board().note_told(self.route.bounce_limit),
+            Teller::Move => self.admission.board().note_told(self.route.bounce),
             // One user's broken connection must not put off the move of all the others.
             Teller::Break => {}
         }
-        if told_before.is_some_and(|told_at| told_at.elapsed() < self.route.bounce_limit) {
+        if told_before.is_some_and(|told| told.left(self.route.bounce).is_some()) {
             self.metrics.bounced_sessions.inc();
         }
     }

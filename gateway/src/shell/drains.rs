@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
 use handover_protocol::admin::{
-    DrainList, DrainMode, DrainPreview, DrainRequest, DrainState, DrainStatus, OnDeadline, OnTargetDown, Pace,
+    DrainList, DrainMode, DrainPreview, DrainRequest, DrainState, DrainStatus, OnDeadline, OnTargetDown, PaceRequest,
     ServerSet,
 };
 use handover_protocol::{DrainId, ReleaseName, ServerName};
@@ -28,6 +28,7 @@ Examples:
   handover drain watch rel-7
   handover drain undo  rel-7                                  move the boards back
 
+What is not said goes by [drain] of the gateway's configuration; `handover drain show` tells what a drain goes by.
 Ctrl-C on a watch leaves the drain running. `start` with an --id can be repeated: the same drain is watched again.
 
 {EXIT_CODES}"))]
@@ -130,26 +131,26 @@ struct RequestArgs {
     #[arg(long, value_name = "DRAIN")]
     id: Option<DrainId>,
     /// How sessions cross; can only narrow what each route allows
-    #[arg(long, value_name = "MODE", default_value = "auto", value_parser = word::<DrainMode>(MODES))]
-    mode: DrainMode,
+    #[arg(long, value_name = "MODE", value_parser = word::<DrainMode>(MODES))]
+    mode: Option<DrainMode>,
     /// Moves begun per second; 0 sets no limit
-    #[arg(long, value_name = "N", default_value_t = Pace::default().boards_per_second)]
-    boards_per_second: f64,
+    #[arg(long, value_name = "N")]
+    boards_per_second: Option<f64>,
     /// Moves under way at once
-    #[arg(long, value_name = "N", default_value_t = Pace::default().boards_at_once)]
-    boards_at_once: u32,
+    #[arg(long, value_name = "N")]
+    boards_at_once: Option<u32>,
     /// Boards that one target loads at once
-    #[arg(long, value_name = "N", default_value_t = Pace::default().loads_per_target)]
-    loads_per_target: u32,
-    /// How long it may take, as 10m, without the time that it is paused
+    #[arg(long, value_name = "N")]
+    loads_per_target: Option<u32>,
+    /// How long it may take, as 10m, without the time that it is paused; 0s sets no limit
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     deadline: Option<Duration>,
     /// What happens when the deadline has passed with boards left
-    #[arg(long, value_name = "ACTION", default_value = "stop", value_parser = word::<OnDeadline>(ON_DEADLINE))]
-    on_deadline: OnDeadline,
+    #[arg(long, value_name = "ACTION", value_parser = word::<OnDeadline>(ON_DEADLINE))]
+    on_deadline: Option<OnDeadline>,
     /// What happens when a target stops being ready
-    #[arg(long, value_name = "ACTION", default_value = "pause", value_parser = word::<OnTargetDown>(ON_TARGET_DOWN))]
-    on_target_down: OnTargetDown,
+    #[arg(long, value_name = "ACTION", value_parser = word::<OnTargetDown>(ON_TARGET_DOWN))]
+    on_target_down: Option<OnTargetDown>,
     /// For how long the sources keep what they had, so that an undo is quick, as 10m
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     undo_window: Option<Duration>,
@@ -198,7 +199,7 @@ impl RequestArgs {
         DrainRequest {
             id: self.id.clone(),
             mode: self.mode,
-            pace: Pace {
+            pace: PaceRequest {
                 boards_per_second: self.boards_per_second,
                 boards_at_once: self.boards_at_once,
                 loads_per_target: self.loads_per_target,

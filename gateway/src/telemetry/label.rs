@@ -266,6 +266,8 @@ label! {
         CloseDeadline = "close_deadline",
         /// A board's users had been told to reconnect of late, so its move was put off.
         Bounce = "bounce_limit",
+        /// A board had been moved of late, so its next move was put off.
+        BoardMove = "board_move_interval",
     }
 }
 

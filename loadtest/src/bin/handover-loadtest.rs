@@ -14,7 +14,7 @@ use handover_loadtest::scenario::{AdminClient, Load, OwnStand, OwnStandError, Ru
 use handover_loadtest::screen::Ticker;
 use handover_loadtest::target::{Script, ScriptError, TargetError, TargetLoad};
 use handover_loadtest::user::{Progress, Resend};
-use handover_protocol::admin::{DrainRequest, Pace, ServerSet};
+use handover_protocol::admin::{DrainRequest, Pace, PaceRequest, ServerSet};
 use handover_protocol::id::{IdError, ReleaseName, ServerName};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -487,12 +487,13 @@ impl DrainOptions {
             None => Err(Failure::Missing(option)),
         };
         let plain = match is_fast {
-            true => Pace {
+            true => PaceRequest::from(Pace {
                 boards_per_second: 0.0,
                 boards_at_once: 128,
                 loads_per_target: 64,
-            },
-            false => Pace::default(),
+            }),
+            // As the gateway is configured.
+            false => PaceRequest::default(),
         };
         let from = set(
             &self.from_release,
@@ -502,11 +503,11 @@ impl DrainOptions {
         )?;
         let to = set(&self.to_release, &self.to_servers, "r2", "--to-release or --to-servers")?;
         Ok(DrainRequest {
-            mode: self.mode.of_drain(),
-            pace: Pace {
-                boards_per_second: self.boards_per_second.unwrap_or(plain.boards_per_second),
-                boards_at_once: self.boards_at_once.unwrap_or(plain.boards_at_once),
-                loads_per_target: self.loads_per_target.unwrap_or(plain.loads_per_target),
+            mode: Some(self.mode.of_drain()),
+            pace: PaceRequest {
+                boards_per_second: self.boards_per_second.or(plain.boards_per_second),
+                boards_at_once: self.boards_at_once.or(plain.boards_at_once),
+                loads_per_target: self.loads_per_target.or(plain.loads_per_target),
             },
             ..DrainRequest::new(from, to)
         })

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use handover_protocol::admin::{DrainMode, DrainRequest, Pace, ServerSet};
+use handover_protocol::admin::{DrainMode, DrainRequest, Pace, PaceRequest, ServerSet};
 
 use crate::scenario::Load;
 use crate::user::Resend;
@@ -106,12 +106,12 @@ impl Options {
     pub fn drain(&self) -> DrainRequest {
         let release = |name: &str| ServerSet::Release(name.parse().expect("the demo's own names are sound"));
         DrainRequest {
-            mode: self.mode.of_drain(),
-            pace: Pace {
+            mode: Some(self.mode.of_drain()),
+            pace: PaceRequest::from(Pace {
                 boards_per_second: self.boards_per_second,
                 boards_at_once: self.boards_at_once,
                 loads_per_target: self.boards_at_once.div_ceil(2),
-            },
+            }),
             ..DrainRequest::new(release(SOURCE_RELEASE), release(TARGET_RELEASE))
         }
     }

@@ -335,7 +335,7 @@ impl Run {
         let status = &released.status;
         let failures = status.failures.iter();
         Ok(Some(ReleaseReport {
-            mode: format!("{:?}", released.request.mode).to_lowercase(),
+            mode: format!("{:?}", released.status.request.mode.unwrap_or_default()).to_lowercase(),
             state: format!("{:?}", status.state).to_lowercase(),
             boards_total: status.boards.total,
             boards_moved: status.boards.moved,

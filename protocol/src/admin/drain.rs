@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Level, MoveReport, Pace, ServerSet};
+use super::{Level, MoveReport, Pace, PaceRequest, ServerSet};
 use crate::id::{BoardId, DrainId, ServerName};
 
-/// `POST /v1/drains`: move every board off some servers.
+/// `POST /v1/drains`: move every board off some servers. What is left out goes by `[drain]` of the gateway's configuration
+/// as it is when the drain begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DrainRequest {
@@ -20,22 +21,21 @@ pub struct DrainRequest {
     /// Where they go.
     pub to: ServerSet,
     /// How sessions cross; can only narrow what each route allows.
-    #[serde(default)]
-    pub mode: DrainMode,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<DrainMode>,
     /// How fast.
     #[serde(default)]
-    pub pace: Pace,
-    /// How long it may take, in seconds, from its start and without the time that it was paused; absent: as long as it
-    /// needs.
+    pub pace: PaceRequest,
+    /// How long it may take, in seconds, from its start and without the time that it was paused; 0: as long as it needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 604800)]
+    #[schema(maximum = 604800)]
     pub deadline_seconds: Option<u64>,
     /// What happens when the deadline has passed with boards left.
-    #[serde(default)]
-    pub on_deadline: OnDeadline,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_deadline: Option<OnDeadline>,
     /// What happens when a target stops being ready.
-    #[serde(default)]
-    pub on_target_down: OnTargetDown,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_target_down: Option<OnTargetDown>,
     /// For how long the sources keep what they had, so that an undo is quick; 0: they drop it at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 86400)]
@@ -47,17 +47,17 @@ pub struct DrainRequest {
 }
 
 impl DrainRequest {
-    /// Asks for a drain with everything else as it is by default.
+    /// Asks for a drain with everything else left out.
     pub fn new(from: ServerSet, to: ServerSet) -> Self {
         Self {
             id: None,
             from,
             to,
-            mode: DrainMode::default(),
-            pace: Pace::default(),
+            mode: None,
+            pace: PaceRequest::default(),
             deadline_seconds: None,
-            on_deadline: OnDeadline::default(),
-            on_target_down: OnTargetDown::default(),
+            on_deadline: None,
+            on_target_down: None,
             undo_window_seconds: None,
             labels: BTreeMap::new(),
         }
@@ -160,7 +160,7 @@ pub struct DrainStatus {
     /// The boards that an undo has brought back so far.
     #[serde(default)]
     pub undone: u64,
-    /// The request as it was accepted.
+    /// The request as it was accepted, with everything in it that it left out.
     pub request: DrainRequest,
 }
 

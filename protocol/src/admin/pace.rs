@@ -18,6 +18,45 @@ pub struct Pace {
     pub loads_per_target: u32,
 }
 
+/// How fast a drain is to go; what is left out goes by `[drain]` of the gateway's configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PaceRequest {
+    /// Moves begun per second, spread evenly; what a stall of up to a second cost is made up for. 0 sets no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0.0, maximum = 10000.0)]
+    pub boards_per_second: Option<f64>,
+    /// Moves under way at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1000)]
+    pub boards_at_once: Option<u32>,
+    /// Boards that one target loads at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1000)]
+    pub loads_per_target: Option<u32>,
+}
+
+impl PaceRequest {
+    /// Returns the pace that is asked for, and that one where nothing is.
+    pub fn or(self, pace: Pace) -> Pace {
+        Pace {
+            boards_per_second: self.boards_per_second.unwrap_or(pace.boards_per_second),
+            boards_at_once: self.boards_at_once.unwrap_or(pace.boards_at_once),
+            loads_per_target: self.loads_per_target.unwrap_or(pace.loads_per_target),
+        }
+    }
+}
+
+impl From<Pace> for PaceRequest {
+    fn from(pace: Pace) -> Self {
+        Self {
+            boards_per_second: Some(pace.boards_per_second),
+            boards_at_once: Some(pace.boards_at_once),
+            loads_per_target: Some(pace.loads_per_target),
+        }
+    }
+}
+
 /// Says which part of a pace is out of its range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{field} has to be {allowed}")]

@@ -1,5 +1,7 @@
 //! How the admin API refuses: `application/problem+json` (RFC 9457) with types of a fixed list.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -24,6 +26,9 @@ pub struct Problem {
     /// The drain that stands in the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainId>,
+    /// After how many seconds a retry is sound; also in `Retry-After`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_seconds: Option<u64>,
     /// Everything that is wrong with the configuration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<ConfigFinding>,
@@ -83,7 +88,8 @@ pub enum ProblemType {
     DrainEnded,
     /// The drain cannot be undone: its sources keep nothing warm for it.
     UndoWindowOver,
-    /// Nobody owns the board, it is being moved, or the target owns it already.
+    /// Nobody owns the board, it is being moved, the target owns it already, or it was moved of late (then with
+    /// `retry_after_seconds`).
     BoardNotMovable,
     /// The target is not ready.
     TargetNotReady,
@@ -221,6 +227,7 @@ impl Problem {
             detail: detail.into(),
             field: None,
             drain: None,
+            retry_after_seconds: None,
             faults: Vec::new(),
         }
     }
@@ -238,6 +245,15 @@ impl Problem {
     #[must_use]
     pub fn with_faults(self, faults: Vec<ConfigFinding>) -> Self {
         Self { faults, ..self }
+    }
+
+    /// Says after how long a retry is sound, rounded up.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        Self {
+            retry_after_seconds: Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
+            ..self
+        }
     }
 
     /// Names the drain that stands in the way.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod board;
+mod drain;
 mod health;
 mod limits;
 mod listen;
@@ -51,6 +52,7 @@ pub(super) fn read(text: &str, variables: &str, folder: &Path, findings: &Findin
     let routes = route::read_routes(&mut root, &servers);
     let limits = limits::read_limits(root.section("limits"));
     let health = health::read_health(root.section("health"));
+    let drain = drain::read_drain(root.section("drain"));
     let shutdown = read_shutdown(root.section("shutdown"));
     let metrics = read_metrics(root.section("metrics"));
     let log = read_log(root.section("log"));
@@ -71,6 +73,7 @@ pub(super) fn read(text: &str, variables: &str, folder: &Path, findings: &Findin
         routes: routes.into_iter().map(Arc::new).collect(),
         limits,
         health,
+        drain,
         shutdown,
         metrics,
         log,

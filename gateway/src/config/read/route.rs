@@ -10,7 +10,8 @@ use super::server::ReadServers;
 use super::tree::{Item, Section};
 use super::units::duration_text;
 use crate::config::route::{
-    CLOSE_REASON_BYTES_MAX, Greeting, HOLD_TIMEOUT_MAX, REPLAY_MESSAGES_MAX, Replay, Route, RouteMode,
+    BOUNCE_COUNT_MAX, BOUNCE_LIMIT_MAX, CLOSE_REASON_BYTES_MAX, Greeting, HOLD_TIMEOUT_MAX, REPLAY_MESSAGES_MAX,
+    Replay, Route, RouteMode,
 };
 use crate::config::settings::Kind;
 use crate::config::{BoardSource, CommandFault, CommandTemplate, Origin, Origins, SettleHook};
@@ -273,9 +274,10 @@ fn read_deadlines(section: &mut Section<'_>, route: &mut Route) {
     );
     section.duration(
         "bounce_limit",
-        &mut route.bounce_limit,
-        Duration::ZERO..=crate::config::route::BOUNCE_LIMIT_MAX,
+        &mut route.bounce.limit,
+        Duration::ZERO..=BOUNCE_LIMIT_MAX,
     );
+    section.number("bounce_count", &mut route.bounce.count, 1..=u64::from(BOUNCE_COUNT_MAX));
 
     let within_hold = [
         ("boundary_timeout", route.boundary_timeout),

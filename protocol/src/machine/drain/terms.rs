@@ -33,13 +33,15 @@ impl Terms {
 }
 
 impl From<&DrainRequest> for Terms {
+    /// Takes what a request says; where it says nothing, what is built in.
     fn from(request: &DrainRequest) -> Self {
+        let deadline = request.deadline_seconds.filter(|seconds| *seconds > 0);
         Self {
-            mode: request.mode,
-            pace: request.pace,
-            deadline: request.deadline_seconds.map(Duration::from_secs),
-            on_deadline: request.on_deadline,
-            on_target_down: request.on_target_down,
+            mode: request.mode.unwrap_or_default(),
+            pace: request.pace.or(Pace::default()),
+            deadline: deadline.map(Duration::from_secs),
+            on_deadline: request.on_deadline.unwrap_or_default(),
+            on_target_down: request.on_target_down.unwrap_or_default(),
         }
     }
 }
