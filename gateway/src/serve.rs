@@ -16,13 +16,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use handover_protocol::CoordinatorId;
 use handover_protocol::admin::ServerOrigin;
+use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-use crate::admin::{self, Access, Admin, AdminListener, Readiness, ReloadDesk};
+use crate::admin::{self, Access, Admin, AdminListener, Readiness, ReloadDesk, admin_threads};
 use crate::board::{Boards, Placer};
 use crate::cli::ServeArgs;
 use crate::config::{AdminAddress, Config, Overrides, Reading, ServerConfig};
@@ -63,14 +64,15 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         warn!(file = %args.config.display(), "{warning}");
     }
     raise_open_files();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
+    let runtimes = Builder::new_multi_thread().enable_all().build();
+    let (runtime, admin_runtime) = match runtimes.and_then(|runtime| Ok((runtime, admin_threads()?))) {
+        Ok(runtimes) => runtimes,
         Err(error) => {
             say(&format!("handover: no runtime: {error}"));
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(serve(Arc::new(config), source)) {
+    match runtime.block_on(serve(Arc::new(config), source, admin_runtime.handle())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("handover: {}", chain(error.as_ref())));
@@ -86,12 +88,19 @@ struct ConfigSource {
     log: LogFilter,
 }
 
-async fn serve(config: Arc<Config>, source: ConfigSource) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn serve(
+    config: Arc<Config>,
+    source: ConfigSource,
+    admin_runtime: &Handle,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let shutdown = CancellationToken::new();
     let (jobs, sessions) = (TaskTracker::new(), TaskTracker::new());
     let metrics = Arc::new(Metrics::new(&config.metrics)?);
     let listeners = Listeners::bind(&config.listen)?;
-    let admin_listener = AdminListener::bind(&config.listen.admin).await?;
+    let address = config.listen.admin.clone();
+    let admin_listener = admin_runtime
+        .spawn(async move { AdminListener::bind(&address).await })
+        .await??;
     let file = config.registry.file.clone();
     let store = tokio::task::spawn_blocking(move || EmbeddedRegistry::open(&file)).await??;
     let registry: Arc<dyn Registry> = Arc::new(ObservedRegistry::new(store, Arc::clone(&metrics)));
@@ -167,8 +176,12 @@ async fn serve(config: Arc<Config>, source: ConfigSource) -> Result<(), Box<dyn 
         readiness: Arc::clone(&readiness),
         reload,
         access: Arc::clone(&access),
+        home: Handle::current(),
     };
-    jobs.spawn(admin::serve(admin_listener, admin, jobs.clone(), shutdown.clone()));
+    jobs.spawn_on(
+        admin::serve(admin_listener, admin, jobs.clone(), shutdown.clone()),
+        admin_runtime,
+    );
 
     // A server that does not answer in time is taken for what the registry knew of it.
     let _ = timeout(FIRST_ANSWERS, servers.asked()).await;

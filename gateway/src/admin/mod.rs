@@ -7,6 +7,7 @@
 mod access;
 mod boards;
 mod body;
+mod desk;
 mod drain_events;
 mod drains;
 mod guard;
@@ -30,12 +31,14 @@ use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use handover_protocol::admin::{Problem, ProblemType};
+use tokio::runtime::Handle;
 
 use self::refusal::Refusal;
 use crate::drain::{Drains, Fleet};
 use crate::telemetry::Metrics;
 
 pub use access::Access;
+pub use desk::admin_threads;
 pub use listener::serve;
 pub use probes::Readiness;
 pub use reload::{ReloadDesk, ReloadOutcome};
@@ -56,6 +59,8 @@ pub struct Admin {
     pub reload: ReloadDesk,
     /// Who may ask.
     pub access: Arc<Access>,
+    /// The threads of sessions and moves, where changes are carried out.
+    pub home: Handle,
 }
 
 impl Admin {
@@ -85,6 +90,7 @@ impl Admin {
             .route("/v1/servers/{name}/cordon", post(servers::cordon))
             .route("/v1/servers/{name}/uncordon", post(servers::uncordon))
             .route("/v1/servers/{name}/dead", post(servers::dead))
+            .route_layer(from_fn_with_state(self.clone(), desk::at_home))
             .route_layer(from_fn_with_state(self.clone(), wait_for_start))
             .route("/metrics", get(probes::metrics))
             .route("/livez", get(probes::live))

@@ -58,6 +58,7 @@ impl Gateway {
             readiness: Arc::clone(&readiness),
             reload: ReloadDesk::open().0,
             access: Arc::clone(&access),
+            home: tokio::runtime::Handle::current(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -123,6 +123,7 @@ async fn the_socket_in_the_file_system_is_its_owners_and_a_stale_one_is_replaced
         readiness: Arc::clone(&gateway.readiness),
         reload: ReloadDesk::open().0,
         access: Arc::clone(&gateway.access),
+        home: tokio::runtime::Handle::current(),
     };
     let (tasks, shutdown) = (gateway.life.tasks.clone(), gateway.life.shutdown.clone());
     let serving = tokio::spawn(serve(listener, admin, tasks, shutdown.clone()));
