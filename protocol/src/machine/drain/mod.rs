@@ -307,13 +307,23 @@ impl Drain {
     /// Takes in which targets are ready; one that is no longer may pause the drain before its next board.
     fn change_targets(&mut self, targets: Vec<TargetLoad>, commands: &mut Vec<Command>) {
         let lost = self.targets.set_ready(targets);
-        if !lost.is_empty() && self.terms.on_target_down == OnTargetDown::Pause {
-            self.lost_targets = lost;
-            return self.pause(PausedBy::TargetDown);
+        if self.terms.on_target_down == OnTargetDown::Pause {
+            self.lost_targets.retain(|target| !self.targets.is_ready(target));
+            self.lost_targets.extend(lost);
         }
-        if self.phase == Phase::Moving {
+        // While it confirms nothing is left that could go there: only a list that shows more is a reason to stop.
+        if self.phase == Phase::Moving && !self.pause_for_lost_targets() {
             self.advance(commands);
         }
+    }
+
+    /// Pauses where a target has gone since somebody last looked; returns whether it did.
+    fn pause_for_lost_targets(&mut self) -> bool {
+        let has_lost = !self.lost_targets.is_empty();
+        if has_lost {
+            self.pause(PausedBy::TargetDown);
+        }
+        has_lost
     }
 
     /// Says how a drain ends that begins no more moves.
@@ -349,7 +359,7 @@ impl Drain {
             Phase::Moving | Phase::Confirming => {
                 self.phase = Phase::Moving;
                 self.check_deadline(commands);
-                if self.phase == Phase::Moving {
+                if self.phase == Phase::Moving && !self.pause_for_lost_targets() {
                     self.advance(commands);
                 }
             }

@@ -146,6 +146,11 @@ impl Drain {
                 let detail = "none of the targets is ready to take boards; GET /v1/servers says why";
                 waits.push(hindrance("no_target", detail, left));
             }
+            Phase::Moving if left > 0 && !self.targets.has_any_place() => {
+                let detail = "every target that is ready is full or has weight 0; give them more capacity or a weight, or \
+                              abort and name more targets";
+                waits.push(hindrance("targets_full", detail, left));
+            }
             Phase::Starting
             | Phase::Moving
             | Phase::Confirming

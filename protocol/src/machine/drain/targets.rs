@@ -15,7 +15,7 @@ pub struct TargetLoad {
     pub server: ServerName,
     /// Its open boards and their sessions, added up.
     pub load: u64,
-    /// Its share beside that of the others; not 0.
+    /// Its share beside that of the others; 0: it is given none.
     pub weight: u32,
     /// How many more boards it may own; absent: as many as come.
     pub room: Option<u64>,
@@ -83,7 +83,7 @@ impl Targets {
         home: Option<&ServerName>,
         avoided: Option<&ServerName>,
     ) -> Option<ServerName> {
-        let home = home.filter(|home| avoided != Some(*home) && self.ready.contains_key(*home));
+        let home = home.filter(|home| avoided != Some(*home) && self.takes_any(home));
         self.ready
             .iter()
             .filter(|(server, _)| home.is_none_or(|home| home == *server) && self.can_load(server, loads_max))
@@ -102,6 +102,21 @@ impl Targets {
     /// Reads whether any server is ready to take boards.
     pub(super) fn is_any_ready(&self) -> bool {
         !self.ready.is_empty()
+    }
+
+    /// Reads whether a server is ready to take boards.
+    pub(super) fn is_ready(&self, server: &ServerName) -> bool {
+        self.ready.contains_key(server)
+    }
+
+    /// Reads whether any ready server is neither full nor without a weight.
+    pub(super) fn has_any_place(&self) -> bool {
+        self.ready.keys().any(|server| self.takes_any(server))
+    }
+
+    fn takes_any(&self, server: &ServerName) -> bool {
+        let ready = self.ready.get(server);
+        ready.is_some_and(|ready| ready.weight > 0 && ready.room != Some(0))
     }
 
     /// Returns the least loads at once that any ready target is given now.
@@ -159,7 +174,9 @@ impl Targets {
     fn can_load(&self, server: &ServerName, loads_max: u32) -> bool {
         let coming = self.coming(server);
         let room = self.ready.get(server).and_then(|ready| ready.room);
-        coming.loading < self.allowed(server, loads_max) && room.is_none_or(|room| u64::from(coming.moves) < room)
+        self.takes_any(server)
+            && coming.loading < self.allowed(server, loads_max)
+            && room.is_none_or(|room| u64::from(coming.moves) < room)
     }
 
     fn allowed(&self, server: &ServerName, loads_max: u32) -> u32 {

@@ -574,6 +574,65 @@ fn a_target_that_stops_being_ready_stops_the_drain_before_the_next_board() {
 }
 
 #[test]
+fn a_target_that_goes_once_nothing_is_left_pauses_nothing_unless_more_turns_up() {
+    let careful = || Terms {
+        on_target_down: OnTargetDown::Pause,
+        ..Terms::plain(DrainMode::Auto, Pace::default())
+    };
+    let confirming = || {
+        let mut drain = Drain::new(careful());
+        let targets = vec![target("t", 0), target("u", 0)];
+        drain.handle(Event::TargetsChanged { targets }, Duration::ZERO);
+        let boards = vec![open(1, 0)];
+        drain.handle(Event::Started { boards }, Duration::ZERO);
+        let report = report(&board(1), MoveReport::MOVED);
+        drain.handle(Event::MoveEnded { report }, Duration::ZERO);
+        let targets = vec![target("t", 0)];
+        drain.handle(Event::TargetsChanged { targets }, Duration::ZERO);
+        assert_eq!(drain.phase(), Phase::Confirming);
+        drain
+    };
+    let mut drain = confirming();
+    drain.handle(Event::BoardsListed { boards: Vec::new() }, Duration::ZERO);
+    assert_eq!(drain.state(), DrainState::Done);
+
+    let more = || Event::BoardsListed {
+        boards: vec![open(2, 0)],
+    };
+    let mut drain = confirming();
+    assert_eq!(starts(&drain.handle(more(), Duration::ZERO)), []);
+    assert_eq!(told(&drain).paused_by, Some(PausedBy::TargetDown));
+    let mut drain = confirming();
+    let targets = vec![target("t", 0), target("u", 0)];
+    drain.handle(Event::TargetsChanged { targets }, Duration::ZERO);
+    let later = Duration::from_secs(2);
+    assert_eq!(starts(&drain.handle(more(), later)), [board(2)], "it is back");
+}
+
+#[test]
+fn targets_without_room_or_weight_are_waited_for_and_named() {
+    let mut drain = slow_drain(Terms {
+        on_target_down: OnTargetDown::Pause,
+        ..terms(60, OnDeadline::Stop)
+    });
+    let mut full = vec![target("t", 0), target("u", 0)];
+    (full[0].room, full[1].weight) = (Some(0), 0);
+    let second = Duration::from_secs(1);
+    assert_eq!(
+        starts(&drain.handle(Event::TargetsChanged { targets: full }, second)),
+        []
+    );
+    let status = told(&drain);
+    assert_eq!((status.state, status.paused_by), (DrainState::Running, None));
+    assert_eq!(status.waits_for[0].reason, "targets_full", "{status:?}");
+    let targets = vec![target("t", 0), target("u", 0)];
+    assert_eq!(
+        starts(&drain.handle(Event::TargetsChanged { targets }, second)),
+        [board(2)]
+    );
+}
+
+#[test]
 fn a_drain_says_which_boards_do_not_move_and_why() {
     let mut drain = slow_drain(terms(600, OnDeadline::Stop));
     let all = || vec![open(1, 1), open(2, 2), open(3, 3)];
