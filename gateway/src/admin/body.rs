@@ -143,7 +143,7 @@ mod tests {
         check(
             r#"{"from": {"fleet": "a"}, "to": {"release": "r2"}}"#,
             invalid,
-            Some("from"),
+            Some("from.fleet"),
         );
         check(
             r#"{"from": {"release": "a", "servers": []}, "to": {"release": "r2"}}"#,
