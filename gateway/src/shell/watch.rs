@@ -217,10 +217,14 @@ impl Watch<'_> {
             Outcome::Paused => Some(format!(
                 "the drain has paused and waits for a decision: handover drain resume {id}, or abort, or undo"
             )),
-            Outcome::Failed => Some(format!(
-                "the drain is not through: {}",
-                super::drain_view::headline(status)
-            )),
+            Outcome::Failed => {
+                let what = match self.goal {
+                    Goal::Emptied => "the drain is not through",
+                    Goal::Aborted => "the drain had ended before it could be aborted",
+                    Goal::Undone => "the drain is not taken back",
+                };
+                Some(format!("{what}: {}", super::drain_view::headline(status)))
+            }
             Outcome::Done | Outcome::Usage | Outcome::Refused | Outcome::Unreachable | Outcome::Detached => None,
         }
     }
