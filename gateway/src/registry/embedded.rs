@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::file::{Backing, OpenError, file_backing};
 use super::operation::{
-    Answer, CompareAndSet, DrainParts, Drains, Load, Operation, PutDrain, PutDrainPart, PutServer, Read, Servers,
+    Answer, CompareAndSet, DrainParts, Drains, ForgetDrain, Load, Operation, PutDrain, PutDrainPart, PutServer, Read,
+    Servers,
 };
 use super::writer::Writer;
 use super::{CasError, DrainRecord, Registry, RegistryError, RegistryFuture, ServerRecord};
@@ -115,6 +116,11 @@ impl Registry for EmbeddedRegistry {
     fn drain_parts(&self, drain: &DrainId) -> RegistryFuture<'_, Result<Vec<Vec<u8>>, RegistryError>> {
         let drain = drain.clone();
         Box::pin(self.ask(move |answer| DrainParts::new(&drain, answer)))
+    }
+
+    fn forget_drain(&self, drain: &DrainId) -> RegistryFuture<'_, Result<(), RegistryError>> {
+        let drain = drain.clone();
+        Box::pin(self.ask(|answer| ForgetDrain::new(drain, answer)))
     }
 
     fn put_server(

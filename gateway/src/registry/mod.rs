@@ -83,6 +83,12 @@ pub trait Registry: fmt::Debug + Send + Sync + 'static {
     /// When the store cannot be read.
     fn drain_parts(&self, drain: &DrainId) -> RegistryFuture<'_, Result<Vec<Vec<u8>>, RegistryError>>;
 
+    /// Forgets a drain's record and what it has moved. Safe to repeat.
+    ///
+    /// # Errors
+    /// When it may not have been forgotten.
+    fn forget_drain(&self, drain: &DrainId) -> RegistryFuture<'_, Result<(), RegistryError>>;
+
     /// Writes what is to be remembered of a server over what was; nothing forgets it. Safe to repeat.
     ///
     /// # Errors

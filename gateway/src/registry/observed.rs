@@ -87,6 +87,10 @@ impl<R: Registry> Registry for ObservedRegistry<R> {
         self.observe(RegistryOperation::Drains, self.inner.drain_parts(drain))
     }
 
+    fn forget_drain(&self, drain: &DrainId) -> RegistryFuture<'_, Result<(), RegistryError>> {
+        self.observe(RegistryOperation::PutDrain, self.inner.forget_drain(drain))
+    }
+
     fn put_server(
         &self,
         server: &ServerName,

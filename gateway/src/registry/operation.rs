@@ -204,6 +204,46 @@ impl Operation for PutDrain {
     }
 }
 
+/// Forgets a drain's record and what it has moved.
+pub(super) struct ForgetDrain {
+    drain: DrainId,
+    reply: Reply<()>,
+}
+
+impl ForgetDrain {
+    pub(super) fn new(drain: DrainId, answer: Answer<()>) -> Self {
+        Self {
+            drain,
+            reply: Reply::new(answer),
+        }
+    }
+}
+
+impl Operation for ForgetDrain {
+    fn run(&mut self, tables: &mut Tables<'_>) -> Result<(), StorageError> {
+        tables.drains.remove(self.drain.as_str())?;
+        let prefix = parts_prefix(&self.drain);
+        let mut parts = Vec::new();
+        for entry in tables.drain_parts.range(prefix.as_str()..)? {
+            let key = entry?.0.value().to_owned();
+            if !key.starts_with(&prefix) {
+                break;
+            }
+            parts.push(key);
+        }
+        for part in parts {
+            tables.drain_parts.remove(part.as_str())?;
+        }
+        tables.has_written = true;
+        self.reply.keep(Ok(()));
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, fate: &Fate) {
+        self.reply.send(fate);
+    }
+}
+
 /// Reads every drain's record.
 pub(super) struct Drains(Reply<Vec<DrainRecord>>);
 

@@ -183,6 +183,14 @@ async fn what_was_written_is_there_after_a_restart(records: &impl Records) {
     let parts = store.drain_parts(&drain).await.unwrap();
     assert_eq!(parts, [[0], [1], [2], [10]]);
     assert!(store.drain_parts(&"d".parse().unwrap()).await.unwrap().is_empty());
+    for _ in 0..2 {
+        store.forget_drain(&drain).await.unwrap();
+    }
+    drop(store);
+    let store = records.open();
+    assert!(store.drains().await.unwrap().is_empty());
+    assert!(store.drain_parts(&drain).await.unwrap().is_empty());
+    assert_eq!(store.drain_parts(&other).await.unwrap().len(), 4);
 }
 
 pub(super) fn board(name: &str) -> BoardId {
