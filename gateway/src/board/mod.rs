@@ -10,6 +10,7 @@ mod memory;
 mod moved;
 mod pass;
 mod place;
+mod promise;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -138,6 +139,11 @@ impl Board {
         })
     }
 
+    /// Reads whether the record was dropped; the board may have another.
+    fn is_gone(&self) -> bool {
+        self.lock().is_gone
+    }
+
     /// Returns the board's id.
     pub fn id(&self) -> &BoardId {
         &self.id
@@ -215,6 +221,11 @@ impl Board {
     /// Lets newcomers pass, to whoever owns the board now.
     pub fn unpark(&self) {
         self.set_gate(GateState::Open);
+    }
+
+    /// Reads whether newcomers pass.
+    pub fn is_open(&self) -> bool {
+        self.gate.borrow().state == GateState::Open
     }
 
     /// Refuses newcomers until [`Board::unpark`].

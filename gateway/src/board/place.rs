@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info, info_span, warn};
 
+use super::promise::{Promise, Promises};
 use super::{Board, Boards};
 use crate::config::Route;
 use crate::registry::{CasError, RegistryError};
@@ -80,8 +81,7 @@ pub struct Newcomers {
 pub struct Placer {
     newcomers: ArcSwap<Newcomers>,
     pending: Mutex<HashMap<BoardId, watch::Receiver<Option<Outcome>>>>,
-    /// Boards that servers were chosen for and do not own yet.
-    promised: Mutex<HashMap<ServerName, usize>>,
+    promises: Promises,
     tasks: TaskTracker,
 }
 
@@ -92,12 +92,6 @@ enum Choice<'a> {
     Release,
     /// The contract servers of any release, of that one first: they take the place of this owner, which is gone.
     Heir(&'a Owner),
-}
-
-/// A server that was chosen for a board, counted among its load until the board is its own.
-struct Promise<'a> {
-    placer: &'a Placer,
-    server: Arc<Server>,
 }
 
 type Outcome = Result<(), Arc<PlaceError>>;
@@ -111,7 +105,7 @@ impl Placer {
                 closed: HashSet::new(),
             }),
             pending: Mutex::default(),
-            promised: Mutex::default(),
+            promises: Promises::default(),
             tasks,
         }
     }
@@ -126,6 +120,18 @@ impl Placer {
         self.newcomers.store(Arc::new(newcomers));
     }
 
+    /// Counts a board that is about to be moved to a server; nothing where that is being emptied.
+    pub fn promise(&self, server: &ServerName) -> Option<Promise> {
+        let mut promised = self.promises.lock();
+        let is_closed = self.newcomers.load().closed.contains(server);
+        (!is_closed).then(|| self.promises.make(&mut promised, server))
+    }
+
+    /// Reads whether a board is on its way to a server, chosen for it or being moved to it.
+    pub fn is_awaited_at(&self, server: &ServerName) -> bool {
+        self.promises.to(server) > 0
+    }
+
     /// Sees to it that a living server owns the board.
     ///
     /// Cancel-safe: the work goes on in a task of its own.
@@ -134,6 +140,8 @@ impl Placer {
             let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
             match pending.get(board.id()) {
                 Some(outcome) => outcome.clone(),
+                // The record was dropped: who waits finds another.
+                None if board.is_gone() => return Ok(()),
                 None => {
                     let (sender, outcome) = watch::channel(None);
                     pending.insert(board.id().clone(), outcome.clone());
@@ -157,9 +165,9 @@ impl Placer {
         boards: &Boards,
         choice: Choice<'_>,
         avoided: &HashSet<ServerName>,
-    ) -> Result<Promise<'_>, Arc<PlaceError>> {
+    ) -> Result<(Promise, Arc<Server>), Arc<PlaceError>> {
+        let mut promised = self.promises.lock();
         let newcomers = self.newcomers();
-        let mut promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
         let load =
             |server: &Server| boards.owned_by(server.name()) + promised.get(server.name()).copied().unwrap_or_default();
         let is_open = |server: &Server| !avoided.contains(server.name()) && !newcomers.closed.contains(server.name());
@@ -185,8 +193,13 @@ impl Placer {
                     server: gone.server.clone(),
                 }),
         }?;
-        *promised.entry(server.name().clone()).or_default() += 1;
-        Ok(Promise { placer: self, server })
+        Ok((self.promises.make(&mut promised, server.name()), server))
+    }
+
+    /// Does something to a board that nobody is placing, and that nobody begins to place meanwhile.
+    pub(super) fn unless_placing<T>(&self, board: &BoardId, act: impl FnOnce() -> T) -> Option<T> {
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        (!pending.contains_key(board)).then(act)
     }
 
     fn forget(&self, board: &BoardId) {
@@ -194,15 +207,6 @@ impl Placer {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(board);
-    }
-}
-
-impl Drop for Promise<'_> {
-    fn drop(&mut self) {
-        let mut promised = self.placer.promised.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = promised.get_mut(self.server.name()) {
-            *count -= 1;
-        }
     }
 }
 
@@ -261,16 +265,15 @@ async fn find_owner(boards: &Arc<Boards>, board: &Arc<Board>, route: &Route) -> 
 }
 
 /// Decides the next grant and who is to be activated; nothing where a living owner is settled.
-fn plan<'a>(
-    boards: &'a Boards,
+fn plan(
+    boards: &Boards,
     placement: &Placement,
     avoided: &HashSet<ServerName>,
-    promise: &mut Option<Promise<'a>>,
+    promise: &mut Option<Promise>,
 ) -> Result<Option<(Placement, Arc<Server>)>, Arc<PlaceError>> {
     let mut choose = |choice: Choice<'_>| -> Result<Arc<Server>, Arc<PlaceError>> {
-        let chosen = boards.placer().choose(boards, choice, avoided)?;
-        let server = Arc::clone(&chosen.server);
-        *promise = Some(chosen);
+        let (made, server) = boards.placer().choose(boards, choice, avoided)?;
+        *promise = Some(made);
         Ok(server)
     };
     let coordinator = boards.coordinator.clone();

@@ -197,6 +197,11 @@ impl Boards {
         self.holdings.of(server).owned
     }
 
+    /// Counts what one server owns and what is being moved to it.
+    pub fn held_by(&self, server: &ServerName) -> Held {
+        self.holdings.of(server)
+    }
+
     /// Counts, at one moment, what each server owns and what is being moved to it. A server without boards is missing.
     pub fn held(&self) -> HashMap<ServerName, Held> {
         self.holdings.all()
@@ -240,6 +245,16 @@ impl Boards {
             self.table.remove_if(board.id(), |_, known| Arc::ptr_eq(known, board));
         }
         board.unpark();
+    }
+
+    /// Drops the record of a board that nobody owns and nobody is on: clients can name any number of boards that no server
+    /// takes.
+    pub fn drop_vacant(&self, board: &Arc<Board>) {
+        let is_dropped = self.placer.unless_placing(board.id(), || board.try_drop());
+        if is_dropped == Some(true) {
+            self.told.keep(board);
+            self.table.remove_if(board.id(), |_, known| Arc::ptr_eq(known, board));
+        }
     }
 
     /// Forgets what is remembered of boards without a record, where it has become of no use.

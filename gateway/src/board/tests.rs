@@ -320,3 +320,33 @@ async fn a_server_can_have_counted_whoever_was_there_while_it_was_asked() {
     board.lock().ended[0].parted_at = at(50);
     assert_eq!(board.attendance(at(100), at(101)), 1..=3);
 }
+
+#[tokio::test]
+async fn boards_that_clients_invent_and_no_server_takes_leave_nothing_behind() {
+    let house = house(Vec::new());
+    let entrant = Entrant {
+        purpose: Purpose::Session,
+        peer: std::net::Ipv4Addr::LOCALHOST.into(),
+    };
+    for number in 0..50 {
+        let refused = house.boards.enter(&house.route, &id(number), entrant).await;
+        assert!(matches!(refused, Err(EntryError::Place(_))));
+    }
+    for board in house.boards.all() {
+        house.boards.drop_vacant(&board);
+        assert!(board.is_gone());
+    }
+    assert_eq!(house.boards.all().len(), 0);
+    let refused = house.boards.enter(&house.route, &id(0), entrant).await;
+    assert!(matches!(refused, Err(EntryError::Place(_))), "it is looked up anew");
+}
+
+#[tokio::test]
+async fn the_record_of_a_board_that_is_owned_stays() {
+    let granted = Placement::UNKNOWN.grant(owner(0), Generation::NONE, "gateway-1".parse().unwrap());
+    let house = house(vec![(id(1), granted.unwrap())]);
+    let board = house.boards.get(&id(1)).unwrap();
+    house.boards.drop_vacant(&board);
+    assert!(!board.is_gone());
+    assert_eq!(house.boards.all().len(), 1);
+}

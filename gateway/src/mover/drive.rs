@@ -23,8 +23,14 @@ use crate::telemetry::label::MoveStep;
 
 /// Runs a move to its end.
 pub(super) async fn run(mover: &Arc<Mover>, order: MoveOrder) -> MoveReport {
+    let _driving = mover.driven.begin(&order.board);
+    // Whoever empties the target from now on waits for this board before it calls the target empty.
+    let promise = mover.boards.placer().promise(&order.target);
     // Nothing has begun before the plan stands: it may be dropped wherever it waits.
-    let plan = order.cancel.run_until_cancelled(mover.plan(&order)).await;
+    let plan = match &promise {
+        Some(_) => order.cancel.run_until_cancelled(mover.plan(&order)).await,
+        None => Some(Err(Hindrance::TargetNotReady)),
+    };
     let planned = match plan.unwrap_or(Err(Hindrance::Aborted)) {
         Ok(planned) => planned,
         Err(hindrance) => {

@@ -10,6 +10,7 @@ mod barrier;
 mod calls;
 mod drift;
 mod drive;
+mod driven;
 mod heirs;
 mod hindrance;
 mod opaque;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info_span};
 
+use self::driven::Driven;
 pub use plan::Outlook;
 
 use crate::board::{Board, Boards};
@@ -80,6 +82,7 @@ pub struct Mover {
     /// Between two moves of a board.
     move_interval: ArcSwap<Duration>,
     recent: Mutex<VecDeque<MoveRecord>>,
+    driven: Driven,
     tasks: TaskTracker,
 }
 
@@ -99,6 +102,7 @@ impl Mover {
             routes: ArcSwap::from_pointee(vec![fallback_route]),
             move_interval: ArcSwap::from_pointee(BOARD_MOVE_INTERVAL),
             recent: Mutex::default(),
+            driven: Driven::default(),
             tasks,
         })
     }

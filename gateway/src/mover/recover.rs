@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use handover_protocol::contract::{BoardRole, ForgetQuery};
 use handover_protocol::{BoardId, Owner, ServerName, Term};
-use tracing::{info, warn};
+use tracing::{Instrument, info, info_span, warn};
 
 use super::{Mover, calls};
 use crate::board::Board;
@@ -22,15 +22,20 @@ impl Mover {
         for board in self.boards.all() {
             // Also those that only their servers knew of.
             board.note_start();
-            match board.placement().term {
-                Term::Moving { .. } => self.undo(&board).await,
-                Term::Activating { .. } => {
-                    info!(board = %board.id(), "finishing an activation that the restart interrupted");
-                    let route = self.route_of(&board);
-                    self.boards.finish_placement(&board, &route).await;
-                }
-                Term::Vacant | Term::Settled { .. } => {}
+            self.take_up(&board).await;
+        }
+    }
+
+    /// Undoes a move or finishes an activation that nobody drives any more.
+    async fn take_up(&self, board: &Arc<Board>) {
+        match board.placement().term {
+            Term::Moving { .. } => self.undo(board).await,
+            Term::Activating { .. } => {
+                info!(board = %board.id(), "finishing an activation that was interrupted");
+                let route = self.route_of(board);
+                self.boards.finish_placement(board, &route).await;
             }
+            Term::Vacant | Term::Settled { .. } => {}
         }
     }
 
@@ -40,7 +45,7 @@ impl Mover {
         let Term::Moving { owner, target, .. } = &claimed.term else {
             return;
         };
-        info!(board = %board.id(), source = %owner.server, "undoing a move that the restart interrupted");
+        info!(board = %board.id(), source = %owner.server, "undoing a move that was interrupted");
         let event = calls::raise_attempt(&self.boards, board, &claimed).await;
         if event != handover_protocol::machine::moving::Event::AbortRaised {
             warn!(board = %board.id(), ?event, "the registry does not confirm that the move is undone");
@@ -110,7 +115,7 @@ impl Mover {
     ///
     /// Open is a board with a session, or one that its owner lists; at an opaque server one whose last session left
     /// less than its save delay and a minute ago.
-    pub async fn tidy(&self) {
+    pub async fn tidy(self: &Arc<Self>) {
         self.boards.tidy_memories();
         let mut listings = HashMap::new();
         for server in self.servers.all() {
@@ -120,8 +125,16 @@ impl Mover {
         }
         for board in self.boards.all() {
             let placement = board.placement();
-            let Term::Settled { owner } = &placement.term else {
-                continue;
+            let owner = match &placement.term {
+                Term::Settled { owner } => owner,
+                Term::Vacant => {
+                    self.boards.drop_vacant(&board);
+                    continue;
+                }
+                Term::Moving { .. } | Term::Activating { .. } => {
+                    self.finish_forgotten(&board);
+                    continue;
+                }
             };
             let Some(server) = self.servers.get(&owner.server) else {
                 continue;
@@ -139,6 +152,24 @@ impl Mover {
                 Some(_) => {}
                 None => self.tidy_unlisted(&board, &server, heard).await,
             }
+        }
+    }
+
+    /// Takes up what nobody drives any more: a move whose end, or a placement whose confirmation, the registry would not
+    /// take. Without that the board could not be moved before the gateway's next start.
+    fn finish_forgotten(self: &Arc<Self>, board: &Arc<Board>) {
+        let Some(driving) = self.driven.begin_alone(board.id()) else {
+            return;
+        };
+        // Behind a closed gate a placement is under way.
+        if board.is_open() {
+            let span = info_span!("take_up", board = %board.id());
+            let (mover, board) = (Arc::clone(self), Arc::clone(board));
+            let task = async move {
+                mover.take_up(&board).await;
+                drop(driving);
+            };
+            self.tasks.spawn(task.instrument(span));
         }
     }
 

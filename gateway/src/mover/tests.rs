@@ -9,7 +9,7 @@ use handover_protocol::{Generation, Owner, Placement};
 use super::*;
 use crate::board::Placer;
 use crate::config::Config;
-use crate::registry::EmbeddedRegistry;
+use crate::registry::{EmbeddedRegistry, Registry};
 
 /// A board that `board-2` owns under its first generation, and whoever could move it.
 struct Yard {
@@ -18,7 +18,7 @@ struct Yard {
     _folder: tempfile::TempDir,
 }
 
-fn yard() -> Yard {
+async fn yard() -> Yard {
     let server = |number: u8| {
         format!(
             "[[servers]]\nname = \"board-{number}\"\nurl = \"http://127.0.0.1:{}\"\nrelease = \"r1\"\n\
@@ -39,10 +39,20 @@ fn yard() -> Yard {
     let metrics = Arc::new(Metrics::new(&config.metrics).unwrap());
     let servers = Servers::new(&config.servers, &config.limits, &metrics);
     let granted = Placement::UNKNOWN.grant(owner("board-2"), Generation::NONE, "gateway-0".parse().unwrap());
+    let coordinator = || "gateway-0".parse().unwrap();
+    let granted = granted.unwrap();
+    let settled = granted.settle().unwrap();
+    let left_behind = settled.begin(owner("board-1"), coordinator()).unwrap();
+    let registry = EmbeddedRegistry::open(&folder.path().join("r.db")).unwrap();
+    let moving: BoardId = "moving".parse().unwrap();
+    registry
+        .compare_and_set(&moving, None, left_behind.clone())
+        .await
+        .unwrap();
     let boards = Boards::new(
-        vec![("b".parse().unwrap(), granted.unwrap().settle().unwrap())],
+        vec![("b".parse().unwrap(), settled), (moving, left_behind)],
         Arc::clone(&servers),
-        Arc::new(EmbeddedRegistry::open(&folder.path().join("r.db")).unwrap()),
+        Arc::new(registry),
         "gateway-1".parse().unwrap(),
         Arc::clone(&metrics),
         Placer::new(config.releases.current.clone(), TaskTracker::new()),
@@ -79,7 +89,7 @@ async fn order(yard: &Yard, board: &str, from: Option<&str>, target: &str) -> Mo
 
 #[tokio::test]
 async fn a_board_is_moved_off_the_source_that_the_order_names_and_off_no_other() {
-    let yard = yard();
+    let yard = yard().await;
     let board = yard.boards.get(&"b".parse().unwrap()).unwrap();
     let before = board.placement();
     let check = async |board: &str, from: Option<&str>, target: &str, expected: (&str, Option<&str>)| {
@@ -105,7 +115,7 @@ async fn a_board_is_moved_off_the_source_that_the_order_names_and_off_no_other()
 
 #[tokio::test]
 async fn a_move_that_is_cancelled_before_it_has_a_plan_does_not_begin() {
-    let yard = yard();
+    let yard = yard().await;
     let board = yard.boards.get(&"b".parse().unwrap()).unwrap();
     let before = board.placement();
     let order = MoveOrder {
@@ -127,11 +137,31 @@ async fn a_move_that_is_cancelled_before_it_has_a_plan_does_not_begin() {
 
 #[tokio::test]
 async fn a_board_that_changed_hands_behind_the_plan_is_not_claimed() {
-    let yard = yard();
+    let yard = yard().await;
     let board = yard.boards.get(&"b".parse().unwrap()).unwrap();
     let before = board.placement();
     let planned_off = "board-1".parse().unwrap();
     let event = calls::claim(&yard.boards, &board, &planned_off, owner("board-3")).await;
     assert_eq!(event, Event::ClaimRefused);
     assert_eq!(board.placement(), before);
+}
+
+#[tokio::test]
+async fn a_move_that_nobody_drives_any_more_is_undone_and_one_that_somebody_drives_is_left_alone() {
+    let yard = yard().await;
+    let board = yard.boards.get(&"moving".parse().unwrap()).unwrap();
+    let before = board.placement();
+    let driving = yard.mover.driven.begin(board.id());
+    yard.mover.tidy().await;
+    drop(driving);
+    assert_eq!(board.placement(), before);
+    yard.mover.tidy().await;
+    yard.mover.tasks.close();
+    yard.mover.tasks.wait().await;
+    let after = board.placement();
+    assert_eq!((after.is_settled(), after.attempt), (true, before.attempt.next()));
+    assert!(
+        yard.mover.driven.begin_alone(board.id()).is_some(),
+        "nobody has it in hand"
+    );
 }
