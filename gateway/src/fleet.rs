@@ -37,9 +37,12 @@ pub struct GatewayFleet {
 }
 
 impl GatewayFleet {
+    /// Reads whether boards, sessions or moves need a server, or are on their way to it.
     fn is_in_use(&self, server: &Server) -> bool {
-        let held = self.boards.held().get(server.name()).copied().unwrap_or_default();
-        held != Held::default() || attached(server) > 0
+        // First what is on its way: a board that arrives meanwhile is counted as the server's own before it leaves there.
+        self.boards.placer().is_awaited_at(server.name())
+            || self.boards.held_by(server.name()) != Held::default()
+            || attached(server) > 0
     }
 
     async fn name_server(&self, name: &ServerName, request: ServerRequest) -> Result<bool, NamingError> {
@@ -136,7 +139,7 @@ impl Fleet for GatewayFleet {
             let takes_newcomers = state == ServerState::Ready
                 && *server.release() == newcomers.release
                 && !newcomers.closed.contains(server.name());
-            let is_idle = held == Held::default() && sessions == 0;
+            let is_idle = !self.is_in_use(server);
             ServerView {
                 name: server.name().clone(),
                 url: server.url().to_string(),
@@ -149,7 +152,7 @@ impl Fleet for GatewayFleet {
                 drain: None,
                 state,
                 reason,
-                safe_to_terminate: is_idle && !takes_newcomers,
+                safe_to_terminate: !takes_newcomers && is_idle,
                 weight: server.allotment().weight,
                 capacity: server.allotment().capacity,
                 labels: server.allotment().labels.clone(),
@@ -171,7 +174,7 @@ impl Fleet for GatewayFleet {
     }
 
     fn target(&self, server: &ServerName) -> Option<TargetLoad> {
-        let target = self.servers.get(server).filter(|_| self.takes_boards(server))?;
+        let target = self.servers.get(server).filter(|target| target.is_ready())?;
         Some(TargetLoad {
             server: server.clone(),
             load: self.load(server),
@@ -186,6 +189,10 @@ impl Fleet for GatewayFleet {
 
     fn open(&self, server: Option<&ServerName>) -> Vec<BoardView> {
         self.boards.open(server)
+    }
+
+    fn is_awaited_at(&self, server: &ServerName) -> bool {
+        self.boards.placer().is_awaited_at(server)
     }
 
     fn load(&self, server: &ServerName) -> u64 {

@@ -13,7 +13,7 @@ use super::body::JsonBody;
 use super::listener::Caller;
 use super::query;
 use super::refusal::Refusal;
-use crate::drain::{UndoError, Verb};
+use crate::drain::{AskError, UndoError, Verb};
 
 /// `POST /v1/drains`.
 pub(super) async fn start(
@@ -147,7 +147,18 @@ async fn ask(
     query::none(&uri)?;
     let id = id(&uri).ok_or_else(|| unknown(&uri))?;
     info!(drain = %id, ?verb, %caller, "asked through the admin API");
-    let status = admin.drains.ask(&id, verb).await.ok_or_else(|| unknown(&uri))?;
+    let status = match admin.drains.ask(&id, verb).await {
+        Ok(status) => status,
+        Err(AskError::Unknown) => return Err(unknown(&uri).into()),
+        Err(error @ AskError::NotKept { .. }) => {
+            return Err(Problem::new(ProblemType::RegistryUnavailable, error.to_string())
+                .because_of(id)
+                .into());
+        }
+        Err(error @ AskError::ShuttingDown) => {
+            return Err(Problem::new(ProblemType::ShuttingDown, error.to_string()).into());
+        }
+    };
     if status.done && verb != Verb::Abort {
         let detail = format!("drain {id} has ended ({}); start another", status.progress);
         return Err(Problem::new(ProblemType::DrainEnded, detail).because_of(id).into());

@@ -252,7 +252,7 @@ impl Boards {
     pub fn drop_vacant(&self, board: &Arc<Board>) {
         let is_dropped = self.placer.unless_placing(board.id(), || board.try_drop());
         if is_dropped == Some(true) {
-            self.told.keep(board);
+            self.memories.keep(board);
             self.table.remove_if(board.id(), |_, known| Arc::ptr_eq(known, board));
         }
     }

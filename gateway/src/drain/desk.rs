@@ -79,10 +79,10 @@ pub enum StartError {
         release: ReleaseName,
     },
     /// There is nobody to take a board.
-    #[error("none of the targets is ready: {}", .targets.iter().map(ServerName::as_str).collect::<Vec<_>>().join(", "))]
+    #[error("none of the targets is ready: {}", .targets.join("; "))]
     NoTarget {
-        /// The targets.
-        targets: Vec<ServerName>,
+        /// The targets, and what is the matter with each.
+        targets: Vec<String>,
     },
     /// The drain could not be kept; a retry is sound.
     #[error("the drain could not be written to the registry")]
@@ -90,6 +90,23 @@ pub enum StartError {
     /// What the registry kept has not been read yet; a retry is sound.
     #[error("the gateway is starting and does not know its drains yet; try again")]
     Starting,
+    /// The gateway is going down.
+    #[error("the gateway is shutting down")]
+    ShuttingDown,
+}
+
+/// Says why nobody can rely on it that a drain does what was asked of it.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// There is no such drain.
+    #[error("there is no such drain")]
+    Unknown,
+    /// This process does so, and the registry does not know: the next would not. A retry is sound.
+    #[error("drain {id} does so now, but the registry has not kept that, and a restart would forget it; ask again")]
+    NotKept {
+        /// The drain.
+        id: DrainId,
+    },
     /// The gateway is going down.
     #[error("the gateway is shutting down")]
     ShuttingDown,
@@ -193,30 +210,41 @@ impl Drains {
         }
         let (job, is_new) = self.admit(request, key)?;
         if is_new {
-            let (desk, kept) = (Arc::clone(self), Arc::clone(&job));
-            let span = info_span!("drain", id = %job.id);
-            self.tasks.spawn(async move { desk.keep(kept).await }.instrument(span));
+            self.let_in(Arc::clone(&job)).await?;
+        } else {
+            accepted(&job).await?;
         }
-        let mut accepted = job.accepted.subscribe();
-        match accepted.wait_for(Option::is_some).await.map(|outcome| outcome.clone()) {
-            Ok(Some(Ok(()))) => Ok(Started {
-                status: job.status(),
-                is_new,
-            }),
-            Ok(Some(Err(error))) => Err(error.into()),
-            Ok(None) | Err(_) => Err(StartError::ShuttingDown),
-        }
+        Ok(Started {
+            status: job.status(),
+            is_new,
+        })
     }
 
-    /// Aborts, pauses or resumes a drain; one that has ended stays as it is. Nothing if there is no such drain.
+    /// Has a new drain written down, and waits for that.
+    ///
+    /// Cancel-safe: it is seen to in a task of its own.
+    pub(super) async fn let_in(self: &Arc<Self>, job: Arc<Job>) -> Result<(), StartError> {
+        let (desk, kept) = (Arc::clone(self), Arc::clone(&job));
+        let span = info_span!("drain", id = %job.id);
+        self.tasks.spawn(async move { desk.keep(kept).await }.instrument(span));
+        accepted(&job).await
+    }
+
+    /// Aborts, pauses or resumes a drain; one that has ended stays as it is.
     ///
     /// Returns once the registry knows; moves under way may still be ending.
-    pub async fn ask(&self, id: &DrainId, verb: Verb) -> Option<DrainStatus> {
-        let job = self.job(id)?;
-        if !job.state().is_over() {
-            job.ask(verb).await;
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn ask(&self, id: &DrainId, verb: Verb) -> Result<DrainStatus, AskError> {
+        let job = self.job(id).ok_or(AskError::Unknown)?;
+        if !job.state().is_over() && !job.ask(verb).await && !job.state().is_over() {
+            return Err(match self.shutdown.is_cancelled() {
+                true => AskError::ShuttingDown,
+                false => AskError::NotKept { id: id.clone() },
+            });
         }
-        Some(self.status_of(&job))
+        Ok(self.status_of(&job))
     }
 
     /// Returns what has happened to a drain after an event, and the watch that tells when there is more.
@@ -352,7 +380,7 @@ impl Drains {
             });
         }
         if !plan.targets.iter().any(|target| self.fleet.is_ready(target)) {
-            let targets = plan.targets.clone();
+            let targets = plan.targets.iter().map(|target| why_not(target, servers)).collect();
             return Err(StartError::NoTarget { targets });
         }
         self.check_home(jobs, plan, servers)
@@ -382,7 +410,7 @@ impl Drains {
     }
 
     /// Writes a new drain down and lets it run, or forgets it.
-    pub(super) async fn keep(self: Arc<Self>, job: Arc<Job>) {
+    async fn keep(self: Arc<Self>, job: Arc<Job>) {
         let kept = self.registry.put_drain(&job.id, job.record().encode()).await;
         match &kept {
             Ok(()) => {
@@ -396,7 +424,11 @@ impl Drains {
                 job.take_asked();
             }
         }
+        let is_kept = kept.is_ok();
         job.accepted.send_replace(Some(kept));
+        if is_kept {
+            self.forget_old().await;
+        }
     }
 
     fn drive(self: &Arc<Self>, job: Arc<Job>) {
@@ -412,6 +444,25 @@ impl Drains {
     pub(super) fn jobs(&self) -> MutexGuard<'_, BTreeMap<DrainId, Arc<Job>>> {
         // No section under this lock can leave the table half changed.
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says what is the matter with a target that is not ready.
+fn why_not(target: &ServerName, servers: &[ServerView]) -> String {
+    let view = servers.iter().find(|server| server.name == *target);
+    match view.and_then(|view| view.reason.as_deref()) {
+        Some(reason) => format!("{target}: {reason}"),
+        None => target.to_string(),
+    }
+}
+
+/// Waits until the registry has kept a drain, or has not.
+async fn accepted(job: &Job) -> Result<(), StartError> {
+    let mut accepted = job.accepted.subscribe();
+    match accepted.wait_for(Option::is_some).await.map(|outcome| outcome.clone()) {
+        Ok(Some(Ok(()))) => Ok(()),
+        Ok(Some(Err(error))) => Err(error.into()),
+        Ok(None) | Err(_) => Err(StartError::ShuttingDown),
     }
 }
 

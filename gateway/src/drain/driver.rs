@@ -25,6 +25,7 @@ pub(super) struct Driver {
     told: mpsc::Sender<Told>,
     inbox: mpsc::Receiver<Told>,
     cancels: HashMap<BoardId, CancellationToken>,
+    /// The targets that took boards when they were last looked at.
     ready: Vec<ServerName>,
     /// The registry did not take the last record; it is tried again.
     is_unkept: bool,
@@ -81,6 +82,10 @@ impl Driver {
         let mut look = interval(LOOK_INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.desk.fleet.refresh(&self.job.plan.sources).await;
+        // Without a board the drain would be over at once; whoever wants something of it is not kept waiting.
+        while self.open_boards().is_empty() && self.is_any_awaited() && asked.is_empty() {
+            look.tick().await;
+        }
         let mut course = self.start(&mut asked).await;
         while course == Course::GoesOn {
             let wake_at = self.job.wake_at();
@@ -123,7 +128,7 @@ impl Driver {
         });
         let course = self.step(events).await;
         for is_kept in kept {
-            let _ = is_kept.send(());
+            let _ = is_kept.send(!self.is_unkept);
         }
         course
     }
@@ -148,7 +153,7 @@ impl Driver {
     async fn answer(&mut self, ask: Ask) -> Course {
         let course = self.step(vec![ask.verb.event()]).await;
         // Whoever asked may have gone.
-        let _ = ask.is_kept.send(());
+        let _ = ask.is_kept.send(!self.is_unkept);
         course
     }
 
@@ -293,10 +298,18 @@ impl Driver {
     fn relist(&self) {
         let (desk, job, told) = (Arc::clone(&self.desk), Arc::clone(&self.job), self.told.clone());
         let task = async move {
+            let mut look = interval(LOOK_INTERVAL);
+            while is_any_awaited(&desk, &job) {
+                look.tick().await;
+            }
             desk.fleet.refresh(&job.plan.sources).await;
             let _ = told.send(Told::Refreshed).await;
         };
         self.desk.tasks.spawn(task.in_current_span());
+    }
+
+    fn is_any_awaited(&self) -> bool {
+        is_any_awaited(&self.desk, &self.job)
     }
 
     async fn persist(&mut self) {
@@ -362,7 +375,7 @@ impl Driver {
 
     fn targets(&mut self) -> Event {
         let targets = self.target_loads();
-        self.ready = targets.iter().map(|target| target.server.clone()).collect();
+        self.ready = self.ready_targets();
         Event::TargetsChanged { targets }
     }
 
@@ -375,6 +388,13 @@ impl Driver {
         let takes_boards = |server: &&ServerName| self.desk.fleet.takes_boards(server);
         self.job.plan.targets.iter().filter(takes_boards).cloned().collect()
     }
+}
+
+/// Reads whether a board is on its way to a source, begun before the drain closed it: the drain is not over before that
+/// has come. An undo brings back what it knows, and waits for nothing else.
+fn is_any_awaited(desk: &Drains, job: &Job) -> bool {
+    let mut sources = job.plan.sources.iter();
+    job.undoes.is_none() && sources.any(|source| desk.fleet.is_awaited_at(source))
 }
 
 /// How often the targets' readiness is looked at; it is local memory.

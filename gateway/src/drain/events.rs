@@ -65,14 +65,22 @@ impl Events {
         self.latest.send_replace(number);
     }
 
-    /// Returns what has happened after an event.
+    /// Returns what has happened after an event. A number that this drain has not reached yet is another drain's, or one
+    /// of before the clock was set back: who waited behind it would not hear of the drain's end.
     pub(super) fn after(&self, number: u64) -> Read {
         let kept = self.lock();
-        if number < kept.complete_after {
+        if number < kept.complete_after || number > *self.latest.borrow() {
             return Read::Gap(*self.latest.borrow());
         }
         let first = kept.events.partition_point(|event| event.number <= number);
         Read::Events(kept.events.range(first..).take(READ_MAX).cloned().collect())
+    }
+
+    /// Forgets all of them: who comes from now on begins from the drain's status.
+    pub(super) fn forget(&self) {
+        let mut kept = self.lock();
+        kept.complete_after = *self.latest.borrow();
+        kept.events = VecDeque::new();
     }
 
     /// Watches the number of the latest event.
@@ -148,6 +156,16 @@ mod tests {
         assert!(seen.is_sorted_by(|one, next| one.number < next.number));
         assert_eq!(seen.last().unwrap().number, *events.watch().borrow());
         assert!(matches!(events.after(start - 1), Read::Gap(latest) if latest == after));
+    }
+
+    #[test]
+    fn who_has_seen_what_did_not_happen_begins_from_the_status() {
+        let events = Events::new();
+        events.push(event(0));
+        let latest = *events.watch().borrow();
+        assert!(matches!(events.after(latest + 1), Read::Gap(number) if number == latest));
+        assert!(matches!(events.after(u64::MAX), Read::Gap(number) if number == latest));
+        assert!(read(&events, latest).is_empty());
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub trait Fleet: Send + Sync + 'static {
     /// Reads whether a server may be given a drain's boards: it is ready, has a weight, and is not full.
     fn takes_boards(&self, server: &ServerName) -> bool;
 
-    /// Returns what a server carries that may be given a drain's boards.
+    /// Returns what a server carries that is ready, full or not.
     fn target(&self, server: &ServerName) -> Option<TargetLoad>;
 
     /// Reads whether any server was ever ready to be given boards, also if none is any more.
@@ -32,6 +32,9 @@ pub trait Fleet: Send + Sync + 'static {
 
     /// Lists open boards by id, all or one owner's, as this gateway knows them at this moment.
     fn open(&self, server: Option<&ServerName>) -> Vec<BoardView>;
+
+    /// Reads whether a board that counts elsewhere, or nowhere yet, is on its way to a server.
+    fn is_awaited_at(&self, server: &ServerName) -> bool;
 
     /// Returns a server's boards and their sessions, added up; it walks nothing.
     fn load(&self, server: &ServerName) -> u64;

@@ -1,5 +1,6 @@
 //! One drain as the desk and its driver share it: what was asked, the machine, what is told, and who waits for what.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -29,6 +30,8 @@ pub(super) struct Job {
     pub(super) undoes: Option<DrainId>,
     /// What it has moved, while that may be taken back.
     pub(super) moved: Mutex<Moved>,
+    /// Whether the sources have dropped what they kept warm.
+    pub(super) is_cooled: AtomicBool,
     pub(super) plan: DrainPlan,
     configured_release: ReleaseName,
     pub(super) machine: Mutex<Drain>,
@@ -46,8 +49,8 @@ pub(super) struct Job {
 /// What an operator wants of a drain.
 pub(super) struct Ask {
     pub(super) verb: Verb,
-    /// Told when the machine has taken it in and that is kept.
-    pub(super) is_kept: oneshot::Sender<()>,
+    /// Told when the machine has taken it in, and whether that is kept.
+    pub(super) is_kept: oneshot::Sender<bool>,
 }
 
 /// What an operator can want of a drain.
@@ -89,6 +92,7 @@ impl Job {
             key,
             undoes: None,
             moved: Mutex::default(),
+            is_cooled: AtomicBool::new(false),
             plan,
             configured_release,
             machine: Mutex::new(Drain::new(Terms::from(&request))),
@@ -117,6 +121,7 @@ impl Job {
         Self {
             undoes: record.undoes,
             moved: Mutex::new(moved),
+            is_cooled: AtomicBool::new(record.is_cooled),
             machine: Mutex::new(machine),
             accepted: watch::Sender::new(Some(Ok(()))),
             started_at_ms: record.started_at_ms,
@@ -142,6 +147,7 @@ impl Job {
             request: self.request.clone(),
             key: self.key.clone(),
             undoes: self.undoes.clone(),
+            is_cooled: self.is_cooled.load(Ordering::Relaxed),
             plan: self.plan.clone(),
             configured_release: self.configured_release.clone(),
             started_at_ms: self.started_at_ms,
@@ -181,15 +187,13 @@ impl Job {
         }
     }
 
-    /// Wants something of the driver; returns once that is kept, or the driver has ended.
+    /// Wants something of the driver, and returns whether that is kept: false where the registry would not take it, or the
+    /// driver has ended meanwhile.
     ///
     /// Cancel-safe: what was asked is done.
-    pub(super) async fn ask(&self, verb: Verb) {
+    pub(super) async fn ask(&self, verb: Verb) -> bool {
         let (is_kept, kept) = oneshot::channel();
-        if self.asks.send(Ask { verb, is_kept }).await.is_ok() {
-            // Fails only where the driver ends meanwhile, with the drain or the gateway.
-            let _ = kept.await;
-        }
+        self.asks.send(Ask { verb, is_kept }).await.is_ok() && kept.await.unwrap_or(false)
     }
 
     /// Returns for how long the sources keep what they had; nothing where they drop it at once.
@@ -218,7 +222,8 @@ impl Job {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn ended_at_ms(&self, state: DrainState) -> Option<u64> {
+    /// Returns when it ended, by the wall clock; nothing before that.
+    pub(super) fn ended_at_ms(&self, state: DrainState) -> Option<u64> {
         state.is_over().then(|| *self.ended_at_ms.get_or_init(wall_clock_ms))
     }
 }

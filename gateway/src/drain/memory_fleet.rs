@@ -34,6 +34,8 @@ pub(crate) struct State {
     pub(super) begun: Vec<BoardId>,
     newcomers: Option<Newcomers>,
     moves: Vec<MoveRecord>,
+    /// Servers that a board is on its way to.
+    pub(super) awaited: Vec<ServerName>,
     /// Which copies were dropped.
     pub(super) cooled: Vec<(BoardId, ServerName)>,
     /// Boards that their sources were asked to keep warm.
@@ -58,6 +60,7 @@ impl MemoryFleet {
                 begun: Vec::new(),
                 newcomers: None,
                 moves: Vec::new(),
+                awaited: Vec::new(),
                 cooled: Vec::new(),
                 warm: Vec::new(),
             }),
@@ -219,6 +222,10 @@ impl Fleet for Handle {
             .filter(wanted)
             .map(|(board, (owner, sessions))| view(board, owner, *sessions))
             .collect()
+    }
+
+    fn is_awaited_at(&self, server: &ServerName) -> bool {
+        self.0.lock().awaited.contains(server)
     }
 
     fn load(&self, server: &ServerName) -> u64 {

@@ -22,11 +22,12 @@ mod newcomers;
 mod plan;
 mod preview;
 mod record;
+mod retention;
 #[cfg(test)]
 pub(crate) mod tests;
 mod undo;
 
-pub use desk::{Drains, StartError, Started};
+pub use desk::{AskError, Drains, StartError, Started};
 pub use events::{NumberedEvent, Read};
 pub use fleet::{Fleet, FleetFuture, NamingError};
 pub use job::Verb;

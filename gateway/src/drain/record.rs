@@ -27,6 +27,9 @@ pub(super) struct DrainRecord {
     /// The drain whose moves it takes back.
     #[serde(default)]
     pub(super) undoes: Option<DrainId>,
+    /// Whether the sources have dropped what they kept warm.
+    #[serde(default)]
+    pub(super) is_cooled: bool,
     #[serde(default)]
     pub(super) started_at_ms: u64,
     #[serde(default)]

@@ -4,12 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use handover_protocol::DrainId;
 use handover_protocol::admin::{DrainRequest, DrainState, DrainStatus, PausedBy};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::memory_fleet::{Handle, MemoryFleet, board, name};
+use super::retention::DRAINS_KEPT;
 use super::*;
 use crate::config::MetricsConfig;
 use crate::registry::EmbeddedRegistry;
@@ -203,7 +205,8 @@ async fn an_abort_undoes_what_is_under_way_and_outlives_a_restart() {
     life.finish().await;
     let life = Life::begin(folder.path(), &fleet, "r1").await;
     assert_eq!(life.drains.status(&id).unwrap().state, DrainState::Aborted);
-    assert!(life.drains.ask(&"d9".parse().unwrap(), Verb::Abort).await.is_none());
+    let unknown = life.drains.ask(&"d9".parse().unwrap(), Verb::Abort).await;
+    assert!(matches!(unknown, Err(AskError::Unknown)));
 }
 
 #[tokio::test]
@@ -450,4 +453,108 @@ async fn without_a_window_or_behind_it_there_is_no_undo_and_nothing_stays_warm()
     assert_eq!(fleet.lock().cooled.len(), 6);
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(matches!(life.drains.undo(&id).await, Err(UndoError::WindowOver { .. })));
+    life.rest().await;
+    drop(life);
+    let life = Life::begin(folder.path(), &fleet, "r1").await;
+    life.rest().await;
+    assert_eq!(fleet.lock().cooled.len(), 6, "a restart does not ask for it once more");
+    assert!(matches!(life.drains.undo(&id).await, Err(UndoError::WindowOver { .. })));
+}
+
+#[tokio::test]
+async fn an_undo_whose_caller_hangs_up_goes_on() {
+    let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(6));
+    let life = Life::begin(folder.path(), &fleet, "r1").await;
+    let id = life.start(UNDOABLE).await.unwrap().status.id;
+    life.end(&id).await;
+    let hung_up = Box::pin(life.drains.undo(&id)).now_or_never();
+    assert!(hung_up.is_none(), "it waits for the registry");
+    let status = life.wait_for(&id, |status| status.state == DrainState::Undone).await;
+    assert_eq!(status.undone, 6);
+}
+
+#[tokio::test]
+async fn an_undo_takes_no_other_drains_name_and_one_that_was_aborted_can_be_begun_anew() {
+    let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(6));
+    let life = Life::begin(folder.path(), &fleet, "r1").await;
+    let namesake = r#"{"id": "d1.undo", "from": {"servers": ["d"]}, "to": {"servers": ["c"]}}"#;
+    let namesake = life.start(namesake).await.unwrap().status.id;
+    life.end(&namesake).await;
+    let id = life.start(UNDOABLE).await.unwrap().status.id;
+    life.end(&id).await;
+    fleet.set_move_time(Duration::from_secs(60));
+    let both = tokio::join!(life.drains.undo(&id), life.drains.undo(&id));
+    assert_eq!(both.0.unwrap().state, DrainState::Undoing);
+    assert_eq!(both.1.unwrap().state, DrainState::Undoing);
+    let kept = life.drains.status(&namesake).unwrap();
+    assert_eq!((kept.state, kept.boards.total), (DrainState::Done, 0));
+    let undo: DrainId = "d1.undo-2".parse().unwrap();
+    life.wait_for(&undo, |status| status.boards.moving > 0).await;
+    life.drains.ask(&undo, Verb::Abort).await.unwrap();
+    life.end(&undo).await;
+    assert_eq!(life.drains.status(&id).unwrap().state, DrainState::Done);
+    fleet.set_move_time(Duration::from_millis(2));
+    assert_eq!(life.drains.undo(&id).await.unwrap().state, DrainState::Undoing);
+    let status = life.end(&id).await;
+    assert_eq!((status.state, status.undone), (DrainState::Undone, 6));
+    assert_eq!(life.drains.list().len(), 4);
+}
+
+#[tokio::test]
+async fn a_drain_is_not_done_while_a_board_is_on_its_way_to_a_source() {
+    // With and without boards that it can move meanwhile.
+    for boards in [0, 4] {
+        let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(boards));
+        let life = Life::begin(folder.path(), &fleet, "r1").await;
+        fleet.lock().awaited = vec![name("b")];
+        let id = life.start(R1_TO_R2).await.unwrap().status.id;
+        life.wait_for(&id, |status| status.boards.moved == boards).await;
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+            assert!(!life.drains.status(&id).unwrap().done);
+        }
+        let mut arrival = fleet.lock();
+        arrival.boards.insert(board(99), (name("b"), 1));
+        arrival.awaited.clear();
+        drop(arrival);
+        let status = life.end(&id).await;
+        assert_eq!((status.state, status.boards.moved), (DrainState::Done, boards + 1));
+        assert_eq!(fleet.count(&["a", "b"]), 0);
+    }
+}
+
+#[tokio::test]
+async fn old_drains_are_forgotten_but_for_those_that_something_goes_by() {
+    let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(0));
+    let mut life = Life::begin(folder.path(), &fleet, "r1").await;
+    let leading = life.start(R1_TO_R2).await.unwrap().status.id;
+    life.end(&leading).await;
+    let more = DRAINS_KEPT + 3;
+    for number in 0..more {
+        let request = r#"{"id": "ID", "from": {"servers": ["a"]}, "to": {"servers": ["b"]}}"#;
+        let id = life
+            .start(&request.replace("ID", &format!("n{number}")))
+            .await
+            .unwrap()
+            .status
+            .id;
+        life.end(&id).await;
+    }
+    let kept = |life: &Life| {
+        let known = |id: String| life.drains.status(&id.parse().unwrap()).is_some();
+        assert!(known("d1".to_owned()), "new boards go by it");
+        assert!(!known("n0".to_owned()));
+        assert!(known(format!("n{}", more - 1)));
+        life.drains.list().len()
+    };
+    life.rest().await;
+    let before = kept(&life);
+    assert!(
+        before <= DRAINS_KEPT + 2,
+        "the leading one, and the last, which may have ended after it looked"
+    );
+    life.finish().await;
+    life = Life::begin(folder.path(), &fleet, "r1").await;
+    assert_eq!(kept(&life), before);
+    assert_eq!(fleet.newcomers().unwrap().release.as_str(), "r2");
 }

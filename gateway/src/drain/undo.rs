@@ -3,20 +3,23 @@
 //! An undo is a drain of its own, named after the one that it takes back, from that one's targets to its sources; it
 //! moves only what that one has moved. So it pauses, survives and tells as any drain does.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use handover_protocol::admin::{
     DrainDefaults, DrainEvent, DrainRequest, DrainState, DrainStatus, OnTargetDown, ServerSet,
 };
 use handover_protocol::{BoardId, DrainId, ServerName};
-use tracing::{Instrument, info_span};
+use tracing::info;
 
 use super::desk::{Drains, StartError};
 use super::job::{Job, Verb, wall_clock_ms};
 use super::plan::DrainPlan;
 use crate::registry::RegistryError;
+use handover_protocol::admin::{DrainEvent, DrainRequest, DrainState, DrainStatus, OnTargetDown, ServerSet};
+use handover_protocol::{BoardId, DrainId, ServerName};
 
 /// Says why a drain is not taken back. Nothing was begun.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +60,7 @@ impl Drains {
         if job.undo_window().is_none() {
             return Err(UndoError::WindowOver { id: id.clone() });
         }
-        if self.undo_of(&job).is_none() {
+        if !self.undo_of(&job).is_some_and(|undo| undo.stands()) {
             self.stop(&job).await;
             let is_over = job
                 .undo_until_ms(job.state())
@@ -116,6 +119,9 @@ impl Drains {
         let Some(until) = job.undo_until_ms(job.state()) else {
             return;
         };
+        if job.is_cooled.load(Ordering::Relaxed) {
+            return;
+        }
         let left = Duration::from_millis(until.saturating_sub(wall_clock_ms()));
         let (desk, job) = (Arc::clone(self), Arc::clone(job));
         self.tasks.spawn(async move {
@@ -124,16 +130,23 @@ impl Drains {
                 return;
             }
             let moved = job.moved().boards().to_vec();
-            let copies = moved.into_iter().filter_map(|moved| Some((moved.board, moved.source?)));
+            // Where a restart has lost where a board was, any source may have it.
+            let sources = |source: Option<ServerName>| source.map_or_else(|| job.plan.sources.clone(), |one| vec![one]);
+            let copies = moved.into_iter().flat_map(|moved| {
+                let servers = sources(moved.source).into_iter();
+                servers.map(move |server| (moved.board.clone(), server))
+            });
             desk.fleet.cool(copies.collect()).await;
+            job.is_cooled.store(true, Ordering::Relaxed);
+            if let Err(error) = desk.registry.put_drain(&job.id, job.record().encode()).await {
+                // The next start has them dropped once more, which harms nobody.
+                info!(drain = %job.id, %error, "it is not kept that nothing stays warm");
+            }
         });
     }
 
     fn undo_of(&self, job: &Job) -> Option<Arc<Job>> {
-        let jobs = self.jobs();
-        jobs.values()
-            .find(|other| other.undoes.as_ref() == Some(&job.id))
-            .cloned()
+        undo_among(&self.jobs(), &job.id)
     }
 
     /// Aborts a drain that runs, and waits until its last move has ended.
@@ -155,6 +168,10 @@ impl Drains {
         let undo = {
             let servers = self.fleet.servers();
             let mut jobs = self.jobs();
+            if undo_among(&jobs, &job.id).is_some_and(|undo| undo.stands()) {
+                // Somebody else was quicker.
+                return Ok(());
+            }
             let asked = DrainRequest {
                 mode: job.request.mode,
                 pace: job.request.pace,
@@ -170,7 +187,7 @@ impl Drains {
             let plan = DrainPlan::new(&request, &servers)?;
             self.check(&jobs, &plan, &servers)?;
             let number = 1 + jobs.values().map(|job| job.number).max().unwrap_or_default();
-            let id = undo_id(&job.id);
+            let id = undo_id(&job.id, &jobs);
             let undo = Job::new(
                 id.clone(),
                 number,
@@ -184,27 +201,41 @@ impl Drains {
             jobs.insert(id, Arc::clone(&undo));
             undo
         };
-        let span = info_span!("drain", id = %undo.id);
-        Arc::clone(self).keep(Arc::clone(&undo)).instrument(span).await;
-        let accepted = undo.accepted.borrow().clone();
-        match accepted {
-            Some(Ok(())) => Ok(()),
-            Some(Err(error)) => Err(StartError::Registry(error)),
-            None => Err(StartError::ShuttingDown),
+        self.let_in(undo).await
+    }
+}
+
+impl Job {
+    /// Reads whether an undo goes on or has done its work; after any other end the drain can be taken back anew.
+    fn stands(&self) -> bool {
+        match self.state() {
+            DrainState::Running | DrainState::Paused | DrainState::Done | DrainState::Undoing | DrainState::Undone => {
+                true
+            }
+            DrainState::Failed | DrainState::Aborted => false,
         }
     }
 }
 
-/// Names the undo of a drain; where the name would be too long, by the drain's beginning.
-fn undo_id(id: &DrainId) -> DrainId {
-    let kept: String = id
-        .as_str()
-        .chars()
-        .take(DrainId::BYTES_MAX - UNDO_SUFFIX.len())
-        .collect();
-    format!("{kept}{UNDO_SUFFIX}")
-        .parse()
-        .expect("an id and letters behind it")
+/// Finds the latest undo of a drain.
+fn undo_among(jobs: &BTreeMap<DrainId, Arc<Job>>, id: &DrainId) -> Option<Arc<Job>> {
+    let undoes = jobs.values().filter(|other| other.undoes.as_ref() == Some(id));
+    undoes.max_by_key(|undo| undo.number).cloned()
+}
+
+/// Names the undo of a drain by a name that nobody has; where it would be too long, by the drain's beginning.
+fn undo_id(id: &DrainId, taken: &BTreeMap<DrainId, Arc<Job>>) -> DrainId {
+    let name = |suffix: String| -> DrainId {
+        let kept = &id.as_str()[..id.as_str().len().min(DrainId::BYTES_MAX - suffix.len())];
+        format!("{kept}{suffix}")
+            .parse()
+            .expect("an id and plain letters behind it")
+    };
+    let later = (2u64..).map(|number| format!("{UNDO_SUFFIX}-{number}"));
+    let mut names = std::iter::once(UNDO_SUFFIX.to_owned()).chain(later).map(name);
+    names
+        .find(|name| !taken.contains_key(name))
+        .expect("there are more numbers than drains")
 }
 
 const UNDO_SUFFIX: &str = ".undo";

@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use handover_protocol::admin::{DrainEvent, DrainState, PausedBy};
+use handover_protocol::admin::{BoardState, DrainEvent, DrainState, PausedBy};
 use handover_protocol::contract::BoardRole;
-use handover_tests::{Contract, Route, User, eventually};
+use handover_tests::{BoardServer, Contract, Program, Route, User, eventually};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Fleet, SOON, r1_to_r2};
@@ -303,4 +304,72 @@ async fn read_events(fleet: &Fleet, after: Option<&str>, most: usize) -> (Vec<(S
     }
     let is_over = matches!(events.last(), Some((_, DrainEvent::State { status })) if status.done);
     (events, is_over)
+}
+
+#[tokio::test]
+async fn a_target_that_is_full_pauses_nothing_and_says_so() {
+    let fleet = Fleet::start(Route::whiteboard(), Duration::ZERO).await;
+    let _users = fleet.users(6).await;
+    let second = BoardServer::builder(Program::Reference, "board-3", "r2", &fleet.database)
+        .start()
+        .await;
+    let naming = |capacity: u64| {
+        json!({
+            "url": format!("http://{}", second.traffic()),
+            "control_url": format!("http://{}", second.control().expect("it has the contract")),
+            "control_token_file": second.token_file(),
+            "release": "r2",
+            "capacity": capacity,
+        })
+    };
+    let name = async |capacity: u64| {
+        let (status, view) = fleet
+            .gateway
+            .admin()
+            .call(Method::PUT, "/v1/servers/board-3", Some(&naming(capacity)))
+            .await;
+        assert!(status < 300, "{view}");
+    };
+    name(2).await;
+    fleet.gateway.all_ready().await;
+    let mut request = r1_to_r2(0.0);
+    request["to"] = json!({"servers": ["board-3"]});
+    fleet.drain(request).await;
+    let status = fleet
+        .wait_for("it says what it waits for", |status| {
+            status.waits_for.iter().any(|wait| wait.reason == "targets_full")
+        })
+        .await;
+    assert_eq!(
+        (status.state, status.boards.moved, status.boards.left),
+        (DrainState::Running, 2, 4),
+        "{status:?}"
+    );
+    name(6).await;
+    let status = fleet.wait_for("there is room now", |status| status.done).await;
+    assert_eq!((status.state, status.boards.moved), (DrainState::Done, 6), "{status:?}");
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_a_board_that_is_on_its_way_to_its_source() {
+    let fleet = Fleet::start(Route::whiteboard(), Duration::from_secs(2)).await;
+    let mut users = vec![User::join(fleet.gateway.traffic(), "b", "ann").await];
+    draw(&mut users).await;
+    let order = json!({"to": "board-2"});
+    let carried = fleet.post("/v1/boards/b/move", Some(&order));
+    let drained = async {
+        eventually("the board is on its way", SOON, || async {
+            fleet.gateway.admin().board("b").await.expect("it is known").state == BoardState::Moving
+        })
+        .await;
+        let mut request = r1_to_r2(0.0);
+        (request["from"], request["to"]) = (json!({"servers": ["board-2"]}), json!({"servers": ["board-1"]}));
+        fleet.drain(request).await;
+        fleet.wait_for("it ends", |status| status.done).await
+    };
+    let ((_, report), status) = tokio::join!(carried, drained);
+    assert_eq!(report["result"], "moved", "{report}");
+    assert_eq!((status.state, status.boards.moved), (DrainState::Done, 1), "{status:?}");
+    assert_eq!(fleet.owners().await, [1, 0], "nothing came to it behind its end");
+    draw(&mut users).await;
 }
