@@ -13,14 +13,28 @@ use axum::http::{HeaderMap, HeaderValue, Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use handover_protocol::admin::{Problem, ProblemType};
-use tracing::info;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, info};
 
 use super::access::{Access, Grant, is_look};
 use super::listener::Caller;
 use super::refusal::respond;
 
+/// What stands in front of every call.
+#[derive(Clone)]
+pub(super) struct Guard {
+    /// Who may ask.
+    pub(super) access: Arc<Access>,
+    /// Where changes are carried out.
+    pub(super) tasks: TaskTracker,
+}
+
 /// Lets a request through, or refuses it.
-pub(super) async fn admit(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+///
+/// What changes something is carried out in a task of its own: a caller that gives up in the middle leaves nothing half
+/// done, and a line for the audit.
+pub(super) async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let access = &guard.access;
     let names = if access.needs_tokens() || is_from_this_machines_socket(&request) {
         Names::Any
     } else {
@@ -45,9 +59,13 @@ pub(super) async fn admit(State(access): State<Arc<Access>>, request: Request, n
     }
     let (parts, body) = request.into_parts();
     let record = Request::from_parts(parts.clone(), axum::body::Body::empty());
-    let response = next.run(Request::from_parts(parts, body)).await;
-    audit(&record, Some(&grant), response.status().as_u16());
-    response
+    let change = async move {
+        let response = next.run(Request::from_parts(parts, body)).await;
+        audit(&record, Some(&grant), response.status().as_u16());
+        response
+    };
+    let carried_out = guard.tasks.spawn(change.in_current_span()).await;
+    carried_out.unwrap_or_else(|_| respond(&Problem::new(ProblemType::Internal, "the gateway's log says more")))
 }
 
 /// Which hosts may be asked for.

@@ -33,6 +33,7 @@ use axum::routing::{delete, get, post};
 use handover_protocol::admin::{Problem, ProblemType};
 use tokio::runtime::Handle;
 
+use self::guard::Guard;
 use self::refusal::Refusal;
 use crate::drain::{Drains, Fleet};
 use crate::telemetry::Metrics;
@@ -98,9 +99,18 @@ impl Admin {
             .route("/readyz", get(probes::ready))
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
-            .layer(from_fn_with_state(Arc::clone(&self.access), guard::admit))
+            .layer(from_fn_with_state(self.guard(), guard::admit))
             .layer(map_response(never_store))
             .with_state(self)
+    }
+}
+
+impl Admin {
+    fn guard(&self) -> Guard {
+        Guard {
+            access: Arc::clone(&self.access),
+            tasks: self.drains.tasks().clone(),
+        }
     }
 }
 

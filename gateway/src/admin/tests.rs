@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 use super::*;
 use crate::config::AdminConfig;
@@ -484,4 +485,28 @@ async fn a_gateway_that_does_not_know_its_drains_yet_says_so() {
         .get("/v1/drains/d1")
         .await
         .refusal(ProblemType::UnknownDrain, None);
+}
+
+#[tokio::test]
+async fn a_change_whose_caller_hangs_up_is_carried_out_to_its_end() {
+    let gateway = Gateway::start(0).await;
+    gateway.fleet.cordons.forget_permits(Semaphore::MAX_PERMITS);
+    let mut caller = TcpStream::connect(gateway.address).await.unwrap();
+    let request = b"POST /v1/servers/a/cordon HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+    caller.write_all(request).await.unwrap();
+    let until = async |what: &dyn Fn() -> bool| {
+        for _ in 0..3000 {
+            if what() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it never came to that");
+    };
+    until(&|| gateway.fleet.lock().cordons_begun == 1).await;
+    drop(caller);
+    // The gateway sees the end of the connection before anything else that comes over the same loopback.
+    gateway.get("/livez").await;
+    gateway.fleet.cordons.add_permits(1);
+    until(&|| gateway.fleet.lock().cordoned.len() == 1).await;
 }

@@ -81,7 +81,10 @@ pub struct Newcomers {
 pub struct Placer {
     newcomers: ArcSwap<Newcomers>,
     pending: Mutex<HashMap<BoardId, watch::Receiver<Option<Outcome>>>>,
+    /// Boards that a server was chosen for; they count among its load until they are its own.
     promises: Promises,
+    /// Boards that are being moved to a server; what is granted of them counts there already.
+    moves: Promises,
     tasks: TaskTracker,
 }
 
@@ -106,6 +109,7 @@ impl Placer {
             }),
             pending: Mutex::default(),
             promises: Promises::default(),
+            moves: Promises::default(),
             tasks,
         }
     }
@@ -122,14 +126,14 @@ impl Placer {
 
     /// Counts a board that is about to be moved to a server; nothing where that is being emptied.
     pub fn promise(&self, server: &ServerName) -> Option<Promise> {
-        let mut promised = self.promises.lock();
+        let mut moves = self.moves.lock();
         let is_closed = self.newcomers.load().closed.contains(server);
-        (!is_closed).then(|| self.promises.make(&mut promised, server))
+        (!is_closed).then(|| self.moves.make(&mut moves, server))
     }
 
     /// Reads whether a board is on its way to a server, chosen for it or being moved to it.
     pub fn is_awaited_at(&self, server: &ServerName) -> bool {
-        self.promises.to(server) > 0
+        self.promises.to(server) + self.moves.to(server) > 0
     }
 
     /// Sees to it that a living server owns the board.

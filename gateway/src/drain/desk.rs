@@ -190,6 +190,11 @@ impl Drains {
         Ok(())
     }
 
+    /// Returns the tasks that the gateway waits for at its end.
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
     /// Reads whether every drain is known, so that answers about drains are true.
     pub fn is_resumed(&self) -> bool {
         self.is_resumed.load(Ordering::Acquire)

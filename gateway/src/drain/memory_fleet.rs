@@ -12,6 +12,8 @@ use handover_protocol::close::CloseCode;
 use handover_protocol::machine::drain::TargetLoad;
 use handover_protocol::{BoardId, Generation, ServerName, SessionId};
 
+use tokio::sync::Semaphore;
+
 use super::*;
 use crate::board::Newcomers;
 use crate::mover::{MoveOrder, Outlook};
@@ -20,6 +22,8 @@ use crate::registry::RegistryError;
 /// Servers `a` and `b` of release r1, `c` and `d` of r2, and where each board is.
 pub(crate) struct MemoryFleet {
     state: Mutex<State>,
+    /// Cordons take one each; without any they wait.
+    pub(crate) cordons: Semaphore,
 }
 
 pub(crate) struct State {
@@ -34,6 +38,8 @@ pub(crate) struct State {
     pub(super) begun: Vec<BoardId>,
     newcomers: Option<Newcomers>,
     moves: Vec<MoveRecord>,
+    pub(crate) cordons_begun: usize,
+    pub(crate) cordoned: Vec<ServerName>,
     /// Servers that a board is on its way to.
     pub(super) awaited: Vec<ServerName>,
     /// Which copies were dropped.
@@ -60,10 +66,13 @@ impl MemoryFleet {
                 begun: Vec::new(),
                 newcomers: None,
                 moves: Vec::new(),
+                cordons_begun: 0,
+                cordoned: Vec::new(),
                 awaited: Vec::new(),
                 cooled: Vec::new(),
                 warm: Vec::new(),
             }),
+            cordons: Semaphore::new(Semaphore::MAX_PERMITS),
         })
     }
 
@@ -278,7 +287,12 @@ impl Fleet for Handle {
     fn refresh_gauges(&self) {}
 
     fn cordon<'a>(&'a self, server: &'a ServerName, _: bool) -> FleetFuture<'a, Result<bool, RegistryError>> {
-        Box::pin(async move { Ok(self.servers().iter().any(|known| known.name == *server)) })
+        Box::pin(async move {
+            self.0.lock().cordons_begun += 1;
+            self.0.cordons.acquire().await.unwrap().forget();
+            self.0.lock().cordoned.push(server.clone());
+            Ok(self.servers().iter().any(|known| known.name == *server))
+        })
     }
 
     fn put_server<'a>(

@@ -30,11 +30,14 @@ impl Drains {
         // As the drain would take them: idle boards first, the heaviest last.
         boards.sort_by(|(_, a), (_, b)| (a.sessions, &a.board).cmp(&(b.sessions, &b.board)));
         let sessions = boards.iter().map(|(_, board)| board.sessions);
-        let targets = spread(sessions, self.loads(&plan.targets));
+        let loads = self.loads(&plan.targets);
+        let is_any_ready = !loads.is_empty();
+        let targets = spread(sessions, loads);
         let planned: Vec<PlannedBoard> = boards
             .into_iter()
             .zip(targets)
             .map(|((source, board), target)| self.planned(source, board, target, terms.mode))
+            .map(|planned| if is_any_ready { name_crowd(planned) } else { planned })
             .collect();
         let totals = totals(&planned);
         let mut problems = problems(&planned);
@@ -89,6 +92,22 @@ impl Drains {
 
     fn loads(&self, targets: &[ServerName]) -> Vec<TargetLoad> {
         targets.iter().filter_map(|server| self.fleet.target(server)).collect()
+    }
+}
+
+/// Says of a board for which some target is ready, and none has room, that this is what stands in its way.
+fn name_crowd(planned: PlannedBoard) -> PlannedBoard {
+    if planned.to.is_some() || planned.mode == DrainMode::Stay {
+        return planned;
+    }
+    let reason = "targets_full";
+    PlannedBoard {
+        hindrance: Some(Hindrance {
+            reason: reason.to_owned(),
+            detail: advice(reason).to_owned(),
+            boards: 1,
+        }),
+        ..planned
     }
 }
 

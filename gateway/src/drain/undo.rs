@@ -18,8 +18,6 @@ use super::desk::{Drains, StartError};
 use super::job::{Job, Verb, wall_clock_ms};
 use super::plan::DrainPlan;
 use crate::registry::RegistryError;
-use handover_protocol::admin::{DrainEvent, DrainRequest, DrainState, DrainStatus, OnTargetDown, ServerSet};
-use handover_protocol::{BoardId, DrainId, ServerName};
 
 /// Says why a drain is not taken back. Nothing was begun.
 #[derive(Debug, thiserror::Error)]

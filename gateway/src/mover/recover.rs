@@ -156,7 +156,8 @@ impl Mover {
     }
 
     /// Takes up what nobody drives any more: a move whose end, or a placement whose confirmation, the registry would not
-    /// take. Without that the board could not be moved before the gateway's next start.
+    /// take. Without that the board could not be moved before the gateway's next start. The registry is this process' alone,
+    /// so whoever else began it is gone.
     fn finish_forgotten(self: &Arc<Self>, board: &Arc<Board>) {
         let Some(driving) = self.driven.begin_alone(board.id()) else {
             return;

@@ -216,7 +216,7 @@ fn describe_drains(document: &mut Document) {
             let call = call
                 .segment::<DrainId>("id", "The drain.")
                 .answer::<DrainStatus>(202, "It is taken in, or was before.");
-            refused(call, [UnknownDrain, DrainEnded]).end()
+            refused(call, [UnknownDrain, DrainEnded, RegistryUnavailable, ShuttingDown]).end()
         });
     }
     document.call(
@@ -251,7 +251,7 @@ fn describe_drains(document: &mut Document) {
             let call = call
                 .segment::<DrainId>("id", "The drain.")
                 .answer::<DrainStatus>(202, "The drain is being aborted, or had ended.");
-            refused(call, [UnknownDrain]).end()
+            refused(call, [UnknownDrain, RegistryUnavailable, ShuttingDown]).end()
         },
     );
 }

@@ -334,6 +334,13 @@ async fn a_target_that_is_full_pauses_nothing_and_says_so() {
     fleet.gateway.all_ready().await;
     let mut request = r1_to_r2(0.0);
     request["to"] = json!({"servers": ["board-3"]});
+    let (_, plan) = fleet.post("/v1/plans", Some(&request)).await;
+    let problem = &plan["problems"][0];
+    assert_eq!(
+        (&problem["reason"], &problem["boards"]),
+        (&json!("targets_full"), &json!(4)),
+        "{plan}"
+    );
     fleet.drain(request).await;
     let status = fleet
         .wait_for("it says what it waits for", |status| {

@@ -8,6 +8,9 @@ pub fn advice(reason: &str) -> &'static str {
         }
         "target_down" => "the target was not to be reached; see GET /v1/servers",
         "target_not_ready" => "the target is not ready to take boards; see GET /v1/servers",
+        "targets_full" => {
+            "every target that is ready is full or has weight 0; give them more capacity or a weight, or name more targets"
+        }
         "unknown_target" | "unknown_source" => "the server is not known to the gateway any more; see GET /v1/servers",
         "stay" => "the board's route says that it is not moved; it is waited for until its users have left",
         "bounce_limit" => {

@@ -147,9 +147,7 @@ impl Drain {
                 waits.push(hindrance("no_target", detail, left));
             }
             Phase::Moving if left > 0 && !self.targets.has_any_place() => {
-                let detail = "every target that is ready is full or has weight 0; give them more capacity or a weight, or \
-                              abort and name more targets";
-                waits.push(hindrance("targets_full", detail, left));
+                waits.push(hindrance("targets_full", advice("targets_full"), left));
             }
             Phase::Starting
             | Phase::Moving
