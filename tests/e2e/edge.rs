@@ -2,6 +2,7 @@
 //! writes down every byte it was sent. One row is what was sent, the answer owed, and what the origin may have seen.
 
 mod answers;
+mod floods;
 mod frames;
 mod handshakes;
 mod heads;

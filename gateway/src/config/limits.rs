@@ -21,6 +21,8 @@ pub struct Limits {
     pub early_bytes_max: usize,
     /// Frames of one message; more ends the session by 1008.
     pub message_fragments_max: u32,
+    /// Control frames of a client in a second, on average over a minute at most; more ends the session by 1008.
+    pub control_frames_per_second_max: u32,
     /// From the first byte, or the last answer's end, to the end of a head.
     pub head_timeout: Duration,
     /// From an accepted connection to the end of its TLS handshake.
@@ -31,6 +33,9 @@ pub struct Limits {
     pub upgrade_timeout: Duration,
     /// How long a session may take none of what waits for it before it gets 1013.
     pub stall_timeout: Duration,
+    /// From the first byte of a client's message to its last, with a second more for each 16 KiB of it; later ends the
+    /// session by 1008.
+    pub message_timeout: Duration,
     /// From a control call to its whole answer, where the call has no deadline of its own.
     pub control_call_timeout: Duration,
     /// How often each server's list of open boards is read.
@@ -48,11 +53,13 @@ impl Default for Limits {
             target_bytes_max: TARGET_BYTES_MAX,
             early_bytes_max: EARLY_BYTES_MAX,
             message_fragments_max: MESSAGE_FRAGMENTS_MAX,
+            control_frames_per_second_max: CONTROL_FRAMES_PER_SECOND_MAX,
             head_timeout: HEAD_TIMEOUT,
             tls_handshake_timeout: TLS_HANDSHAKE_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             upgrade_timeout: UPGRADE_TIMEOUT,
             stall_timeout: STALL_TIMEOUT,
+            message_timeout: MESSAGE_TIMEOUT,
             control_call_timeout: CONTROL_CALL_TIMEOUT,
             boards_interval: BOARDS_INTERVAL,
         }
@@ -83,6 +90,9 @@ pub const EARLY_BYTES_MAX: usize = 16 * 1024;
 /// 16 MiB in fragments of 1 KiB pass, a million empty ones do not.
 pub const MESSAGE_FRAGMENTS_MAX: u32 = 16 * 1024;
 
+/// Clients ping every few seconds, those that measure at each frame of a screen, 60 a second.
+pub const CONTROL_FRAMES_PER_SECOND_MAX: u32 = 100;
+
 /// A head fits into a packet or a few; whoever needs longer holds the socket on purpose.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -97,6 +107,9 @@ pub const UPGRADE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A client that takes nothing for this long is gone or asleep, and its board must not wait for it.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Messages are written in one go; whoever needs this long for the first 16 KiB keeps a board from moving.
+pub const MESSAGE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Below the hold's 5 s, so that a call that hangs during a hold leaves time for the abort.
 pub const CONTROL_CALL_TIMEOUT: Duration = Duration::from_secs(3);

@@ -153,6 +153,8 @@ async fn attempt(edge: &Edge, client: &Client, mut parts: Parts, upgrade: OnUpgr
             metrics: Arc::clone(&edge.metrics),
             fragments_max: limits.message_fragments_max,
             stall_timeout: limits.stall_timeout,
+            control_frames_max: limits.control_frames_per_second_max,
+            message_timeout: limits.message_timeout,
         });
         return Ok(Outcome::Opened(answer_of(answer)));
     }

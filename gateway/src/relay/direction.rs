@@ -102,6 +102,16 @@ impl Direction {
         self.seen.messages()
     }
 
+    /// Counts the control frames that arrived, as [`Scanner::controls`] does.
+    pub fn controls_arrived(&self) -> u16 {
+        self.seen.controls()
+    }
+
+    /// Counts the control frames of the sender that were passed on, as [`Scanner::controls`] does.
+    pub fn controls_passed(&self) -> u16 {
+        self.sent.controls()
+    }
+
     /// Counts the bytes that were passed on.
     pub fn bytes_passed(&self) -> u64 {
         self.bytes
@@ -258,6 +268,11 @@ impl Direction {
         self.is_over = false;
     }
 
+    /// Reads nothing more of the sender, as behind a fault; what came before may still pass.
+    pub fn refuse(&mut self) {
+        self.is_over = true;
+    }
+
     /// Goes on with another sender's stream, of which `early` has been read; the former must have ended at a boundary.
     ///
     /// # Errors
@@ -267,7 +282,8 @@ impl Direction {
         self.take_in(limits, early)
     }
 
-    /// Moves bytes until neither side can go on; both sockets wake the task.
+    /// Moves bytes until neither side can go on, or more than [`CONTROLS_AT_ONCE`] control frames have come, which somebody
+    /// should look at first; both sockets wake the task, and so do frames that came so.
     ///
     /// # Errors
     /// See [`Fault`]; the direction is over then.
@@ -284,6 +300,7 @@ impl Direction {
     {
         let mut reader = reader.map(Pin::new);
         let mut writer = writer.map(Pin::new);
+        let controls = self.seen.controls();
         loop {
             let wrote = match &mut writer {
                 Some(writer) => self.write(context, limits, writer.as_mut())?,
@@ -299,6 +316,10 @@ impl Direction {
                 None => false,
             };
             if !wrote && !read {
+                break;
+            }
+            if self.seen.controls().wrapping_sub(controls) > CONTROLS_AT_ONCE {
+                context.waker().wake_by_ref();
                 break;
             }
         }
@@ -512,6 +533,9 @@ fn poll_write<W: AsyncWrite>(writer: Pin<&mut W>, context: &mut Context<'_>, byt
         Poll::Ready(Err(error)) => Err(Fault::Write(error)),
     }
 }
+
+/// A flood goes no further than the read that it is found in.
+const CONTROLS_AT_ONCE: u16 = 100;
 
 #[cfg(test)]
 mod tests {

@@ -28,12 +28,25 @@ enum Progress {
 }
 
 impl Heartbeat {
-    /// Follows `bytes` from `before` to `after`; a stream without heartbeats costs a comparison and keeps nothing.
+    /// Follows `bytes` from `before` to `after`; a stream without control frames costs a comparison, and one without
+    /// heartbeats keeps nothing.
     #[inline]
     pub(super) fn follow(kept: &mut Option<Box<Self>>, limits: &Limits, before: Scanner, after: Scanner, bytes: &[u8]) {
         let is_under_way = kept.as_ref().is_some_and(|known| known.progress == Progress::UnderWay);
-        if is_under_way || before.heartbeats() != after.heartbeats() {
-            kept.get_or_insert_default().read(limits, before, bytes);
+        if is_under_way || before.controls() != after.controls() {
+            Self::look(kept, limits, before, bytes);
+        }
+    }
+
+    #[cold]
+    fn look(kept: &mut Option<Box<Self>>, limits: &Limits, before: Scanner, bytes: &[u8]) {
+        if let Some(known) = kept {
+            return known.read(limits, before, bytes);
+        }
+        let mut found = Self::default();
+        found.read(limits, before, bytes);
+        if found.progress != Progress::Forgotten {
+            *kept = Some(Box::new(found));
         }
     }
 
@@ -62,7 +75,6 @@ impl Heartbeat {
         }
     }
 
-    #[cold]
     fn read(&mut self, limits: &Limits, mut scanner: Scanner, bytes: &[u8]) {
         let wanted = match scanner.sender() {
             Sender::Client => Opcode::Ping,

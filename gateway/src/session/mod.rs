@@ -5,6 +5,7 @@
 
 mod attach;
 mod carry;
+mod flood;
 mod handle;
 mod order;
 mod progress;
@@ -13,6 +14,7 @@ mod silence;
 mod stall;
 mod task;
 mod timing;
+mod unfinished;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +58,10 @@ pub struct Setup<C> {
     pub fragments_max: u32,
     /// How long the client may take none of what waits for it.
     pub stall_timeout: Duration,
+    /// Control frames that the client may send in a second.
+    pub control_frames_max: u32,
+    /// How long one of its messages may take.
+    pub message_timeout: Duration,
 }
 
 /// What a session counts against while it lives.

@@ -158,6 +158,15 @@ impl Task {
         }
     }
 
+    /// Ends the session for a bound of ours that its client has broken: by 1008, and nothing more is read of it.
+    pub(super) fn break_off(&mut self, limit: Limit) -> Event {
+        debug!(?limit, "a client broke a bound");
+        self.metrics.limit_hits.of(limit).inc();
+        self.up.refuse();
+        self.violation = Some(CloseCode::POLICY_VIOLATION);
+        Event::Violation
+    }
+
     pub(super) fn fault(&mut self, fault: Fault, reader: Side) -> Option<Event> {
         match fault {
             Fault::Violation(violation) => {

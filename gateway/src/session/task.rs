@@ -19,12 +19,14 @@ use tracing::{Instrument, debug_span, error};
 
 use super::attach::Attached;
 use super::carry::Teller;
+use super::flood::ControlFrames;
 use super::handle::SessionHandle;
 use super::order::{Answer, HoldKind, Order, Question};
 use super::quiet_sign::QuietSign;
 use super::silence::Silence;
 use super::stall::Stall;
 use super::timing::{FINISH, longest};
+use super::unfinished::Unfinished;
 use super::{Seats, Setup};
 use crate::board::Admission;
 use crate::config::{Replay, Route};
@@ -76,6 +78,11 @@ pub(super) struct Task {
     /// While the client does not take what waits for it.
     pub(super) stall: Option<Stall>,
     pub(super) stall_timeout: Duration,
+    pub(super) control_frames: ControlFrames,
+    pub(super) control_frames_max: u32,
+    /// While a message of the client's is under way.
+    pub(super) unfinished: Option<Box<Unfinished>>,
+    pub(super) message_timeout: Duration,
     /// What only a move needs.
     pub(super) moving: Option<Box<Moving>>,
     pub(super) timer: Option<Pin<Box<Sleep>>>,
@@ -152,6 +159,8 @@ impl Task {
             metrics,
             fragments_max,
             stall_timeout,
+            control_frames_max,
+            message_timeout,
         } = setup;
         let handle = Arc::clone(admission.handle());
         let server = Arc::clone(admission.server());
@@ -207,6 +216,10 @@ impl Task {
             early_fault: of_client.or(of_server),
             stall: None,
             stall_timeout,
+            control_frames: ControlFrames::new(),
+            control_frames_max,
+            unfinished: None,
+            message_timeout,
             moving: None,
             timer: None,
             silence: None,
@@ -271,6 +284,9 @@ impl Task {
         if let Some(event) = self.look_at_client(context) {
             return Poll::Ready(Step::Event(event));
         }
+        if let Some(event) = self.look_at_message(context) {
+            return Poll::Ready(Step::Event(event));
+        }
         self.report();
         if self.silence.is_some() {
             self.look_at_target(context);
@@ -290,6 +306,9 @@ impl Task {
         if let Err(fault) = up
             && let Some(event) = self.fault(fault, Side::Client)
         {
+            return Some(event);
+        }
+        if let Some(event) = self.look_at_control_frames() {
             return Some(event);
         }
         // A client that has its end of stream takes nothing more; what a held session's source still says only counts.

@@ -250,6 +250,10 @@ label! {
         MessageBytes = "message_bytes_max",
         /// A message had too many fragments.
         MessageFragments = "message_fragments_max",
+        /// A client sent too many control frames.
+        ControlFrames = "control_frames_per_second_max",
+        /// A client did not end a message in time.
+        MessageTimeout = "message_timeout",
         /// More came during a hold than is kept.
         HoldBytes = "hold_bytes",
         /// A session said more than is kept for saying it again.

@@ -24,8 +24,8 @@ pub struct Scanner {
     message_bytes: u64,
     /// Frames of the open message; zero outside one.
     fragments: u32,
-    /// Pings of a client, Pongs of a server, that have begun; it wraps.
-    heartbeats: u16,
+    /// Control frames that have begun; it wraps.
+    controls: u16,
     sender: Sender,
     is_closed: bool,
 }
@@ -72,7 +72,7 @@ impl Scanner {
             messages: 0,
             message_bytes: 0,
             fragments: 0,
-            heartbeats: 0,
+            controls: 0,
             sender,
             is_closed: false,
         }
@@ -157,10 +157,10 @@ impl Scanner {
         self.messages
     }
 
-    /// Counts the Pings of a client, or the Pongs of a server, whose header has passed; it wraps at 65 536, which is more
-    /// than a read of 64 KiB can hold.
-    pub fn heartbeats(&self) -> u16 {
-        self.heartbeats
+    /// Counts the control frames whose header has passed; it wraps at 65 536, which is more than a read of 64 KiB can
+    /// hold.
+    pub fn controls(&self) -> u16 {
+        self.controls
     }
 
     /// Reads whether nothing is under way: no frame, no header, no fragmented message.
@@ -295,8 +295,8 @@ impl Scanner {
         if !header.opcode.is_control() {
             self.fragments += 1;
             self.message_bytes += header.payload_len;
-        } else if header.opcode == self.heartbeat() {
-            self.heartbeats = self.heartbeats.wrapping_add(1);
+        } else {
+            self.controls = self.controls.wrapping_add(1);
         }
     }
 
@@ -311,14 +311,6 @@ impl Scanner {
             }
             Opcode::Close => self.is_closed = true,
             Opcode::Continuation | Opcode::Text | Opcode::Binary | Opcode::Ping | Opcode::Pong => {}
-        }
-    }
-
-    /// Returns what the sender shows by that the peer is to be taken for alive: it asks, or it answers.
-    fn heartbeat(&self) -> Opcode {
-        match self.sender {
-            Sender::Client => Opcode::Ping,
-            Sender::Server => Opcode::Pong,
         }
     }
 

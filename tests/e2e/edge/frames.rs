@@ -11,7 +11,7 @@ const BEFORE: &[u8] = &[0x81, 0x82, 0, 0, 0, 0, b'o', b'k'];
 const BEFORE_OF_SERVER: &[u8] = &[0x81, 2, b'o', b'k'];
 
 /// Returns the code of the Close that ends what a client heard.
-async fn close_code(what: &str, client: &mut RawClient) -> u16 {
+pub(super) async fn close_code(what: &str, client: &mut RawClient) -> u16 {
     let heard = client.rest().await;
     match heard[..] {
         [0x88, length, high, low, ..] if usize::from(length) + 2 == heard.len() => u16::from_be_bytes([high, low]),
@@ -19,7 +19,7 @@ async fn close_code(what: &str, client: &mut RawClient) -> u16 {
     }
 }
 
-fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let length = 0x80 | u8::try_from(payload.len()).expect("short");
     [&[first, length, 0, 0, 0, 0], payload].concat()
 }

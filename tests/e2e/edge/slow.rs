@@ -5,6 +5,7 @@ use std::time::Duration;
 use handover_tests::{RawClient, Route, ScriptedOrigin};
 use tokio::time::{interval, timeout};
 
+use super::frames::{close_code, masked};
 use super::{SOON, Stage, counted};
 
 /// Sends one byte at a time until nobody takes them any more.
@@ -33,6 +34,46 @@ async fn a_head_that_drips_and_a_connection_that_says_nothing_are_ended() {
     assert_eq!(stage.origin.take_heard(), [[0; 0]; 0]);
     // Others come in as before.
     stage.session().await;
+}
+
+#[tokio::test]
+async fn a_message_that_does_not_end_ends_its_session() {
+    let stage = Stage::with(&Route::whiteboard(), "\n[limits]\nmessage_timeout = \"1s\"\n").await;
+    let mut ann = stage.session().await;
+    stage.origin.head().await;
+    let half = &masked(0x82, &[7; 100])[..50];
+    for (number, (what, begun)) in [
+        ("a frame without its end", half.to_vec()),
+        ("a header without its end", vec![0x82]),
+        ("a fragment without the next", masked(0x01, b"once upon")),
+        (
+            "a Ping between fragments",
+            [masked(0x01, b"a"), masked(0x89, b"")].concat(),
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut bob = stage.session().await;
+        bob.say(begun).await;
+        assert_eq!(close_code(what, &mut bob).await, 1008, "{what}");
+        counted(&stage, "message_timeout", number as f64 + 1.0).await;
+    }
+    // Empty fragments, one after the other, are no end either.
+    let mut slow = stage.session().await;
+    slow.say(masked(0x01, b"")).await;
+    let dribble = async {
+        let mut ticks = interval(Duration::from_millis(50));
+        while slow.say(masked(0x00, b"")).await {
+            ticks.tick().await;
+        }
+    };
+    timeout(SOON, dribble).await.expect("it is ended");
+    counted(&stage, "message_timeout", 5.0).await;
+    // Who has said nothing all the while has begun nothing.
+    let message = masked(0x81, b"ok");
+    ann.say(&message).await;
+    assert_eq!(stage.origin.behind_head(message.len()).await, message);
 }
 
 #[tokio::test]

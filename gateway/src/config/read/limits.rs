@@ -14,6 +14,8 @@ pub(super) fn read_limits(mut section: Section<'_>) -> Limits {
     count("header_count_max", &mut limits.header_count_max);
     let fragments = &mut limits.message_fragments_max;
     section.number("message_fragments_max", fragments, 1..=FRAGMENTS_CEILING);
+    let frames = &mut limits.control_frames_per_second_max;
+    section.number("control_frames_per_second_max", frames, 1..=CONTROL_FRAMES_CEILING);
     let mut size = |name, place: &mut usize| section.size(name, place, 256..=HEAD_BYTES_CEILING);
     size("head_bytes_max", &mut limits.head_bytes_max);
     size("target_bytes_max", &mut limits.target_bytes_max);
@@ -24,6 +26,7 @@ pub(super) fn read_limits(mut section: Section<'_>) -> Limits {
     time("idle_timeout", &mut limits.idle_timeout);
     time("upgrade_timeout", &mut limits.upgrade_timeout);
     time("stall_timeout", &mut limits.stall_timeout);
+    time("message_timeout", &mut limits.message_timeout);
     time("control_call_timeout", &mut limits.control_call_timeout);
     time("boards_interval", &mut limits.boards_interval);
 
@@ -49,6 +52,9 @@ const COUNT_MAX: u64 = 10_000_000;
 
 /// Each costs the receiver a turn of its loop, and no library cuts a message into more.
 const FRAGMENTS_CEILING: u64 = 1_000_000;
+
+/// They are counted in 16 bits from one look at the clock to the next.
+const CONTROL_FRAMES_CEILING: u64 = 10_000;
 
 /// Each connection may hold this much before it has proved anything.
 const HEAD_BYTES_CEILING: u64 = 1024 * 1024;
