@@ -6,6 +6,7 @@ mod floods;
 mod frames;
 mod handshakes;
 mod heads;
+mod moving;
 mod overload;
 mod plain;
 mod slow;

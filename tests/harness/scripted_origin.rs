@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -21,13 +21,14 @@ pub struct ScriptedOrigin {
     accepting: JoinHandle<()>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Book {
     answer: Mutex<Vec<u8>>,
     heard: Mutex<Vec<Vec<u8>>>,
     dams: Mutex<Option<Arc<Notify>>>,
     body_bytes: AtomicUsize,
     stays_open: AtomicBool,
+    more: broadcast::Sender<Vec<u8>>,
 }
 
 impl ScriptedOrigin {
@@ -38,7 +39,14 @@ impl ScriptedOrigin {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("the listener is bound");
-        let book = Arc::<Book>::default();
+        let book = Arc::new(Book {
+            answer: Mutex::default(),
+            heard: Mutex::default(),
+            dams: Mutex::default(),
+            body_bytes: AtomicUsize::default(),
+            stays_open: AtomicBool::default(),
+            more: broadcast::Sender::new(MORE_MAX),
+        });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&book)));
         let origin = Self {
             address,
@@ -69,6 +77,12 @@ impl ScriptedOrigin {
     /// Keeps connections open behind answers: their bodies do not end.
     pub fn stays_open(&self) {
         self.book.stays_open.store(true, Ordering::SeqCst);
+    }
+
+    /// Says more on every connection that is open.
+    pub fn say_more(&self, bytes: impl AsRef<[u8]>) {
+        // Where none is, nobody misses it.
+        let _ = self.book.more.send(bytes.as_ref().to_vec());
     }
 
     /// Keeps answers back until what is returned is notified.
@@ -145,10 +159,20 @@ async fn converse(mut stream: TcpStream, book: Arc<Book>) {
     let mut number = None;
     let mut has_answered = false;
     let mut buffer = vec![0; 64 * 1024];
+    let mut more = book.more.subscribe();
     loop {
-        let count = match stream.read(&mut buffer).await {
-            Ok(count) if count > 0 => count,
-            Ok(_) | Err(_) => return,
+        // Cancel-safe, both of them: what one arm has not taken stays.
+        let count = tokio::select! {
+            read = stream.read(&mut buffer) => match read {
+                Ok(count) if count > 0 => count,
+                Ok(_) | Err(_) => return,
+            },
+            Ok(bytes) = more.recv() => {
+                if stream.write_all(&bytes).await.is_err() {
+                    return;
+                }
+                continue;
+            }
         };
         let head = {
             let mut heard = lock(&book.heard);
@@ -202,6 +226,9 @@ fn end_of_head(bytes: &[u8]) -> Option<usize> {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// What waits to be said at most; a test says a word or two.
+const MORE_MAX: usize = 16;
 
 /// Far more than it takes.
 const PATIENCE: Duration = Duration::from_secs(30);

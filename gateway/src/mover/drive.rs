@@ -9,6 +9,7 @@ use handover_protocol::contract::Frozen;
 use handover_protocol::machine::moving::{Command, Event, Move, MoveResult, Reason};
 use handover_protocol::{Generation, Placement};
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -156,8 +157,11 @@ impl Drive {
     fn take(&mut self, reply: Reply) -> Event {
         self.answering = None;
         // The sessions may have stopped before anybody looked.
-        if let Some(Ok(at)) = self.hold_begins.as_mut().map(oneshot::Receiver::try_recv) {
-            self.begin_hold(at);
+        match self.hold_begins.as_mut().map(oneshot::Receiver::try_recv) {
+            Some(Ok(at)) => self.begin_hold(at),
+            // They were never asked to. Who has been told so once must not ask again.
+            Some(Err(TryRecvError::Closed)) => self.hold_begins = None,
+            Some(Err(TryRecvError::Empty)) | None => {}
         }
         if let Some((step, began)) = self.step.take() {
             self.mover
