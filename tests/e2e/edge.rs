@@ -9,6 +9,8 @@ mod heads;
 mod moving;
 mod overload;
 mod plain;
+mod readers;
+mod silence;
 mod slow;
 
 use std::time::Duration;
@@ -37,11 +39,7 @@ impl Stage {
 
     /// Returns what the gateway's process has in memory, in KiB.
     fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.gateway.process().pid()));
-        let status = status.expect("the gateway runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        number.expect("Linux tells it")
+        self.gateway.process().resident()
     }
 
     async fn client(&self) -> RawClient {

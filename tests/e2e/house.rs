@@ -112,6 +112,28 @@ fn the_shell_knows_the_gateway_by_its_api_only() {
 }
 
 #[test]
+fn every_limit_and_every_fallback_that_has_a_series_is_counted_somewhere() {
+    let sources = Source::of_package("gateway");
+    let labels = sources
+        .iter()
+        .find(|source| source.path().ends_with("/telemetry/label.rs"));
+    let labels = labels.expect("labels have a file").code();
+    for label in ["Limit", "Fallback"] {
+        let values = labels.split_once(&format!("    {label} {{")).expect("it is declared").1;
+        let values = values.split_once("\n    }").expect("its end is indented so").0;
+        let mut count = 0;
+        for value in values.lines().filter_map(|line| line.trim().split_once(" = ")) {
+            let path = format!("{label}::{}", value.0);
+            let is_path = |rest: &str| !rest.starts_with(|next: char| next.is_ascii_alphanumeric());
+            let uses = |source: &Source| source.code().split(&path).skip(1).any(is_path);
+            assert!(sources.iter().any(uses), "nothing counts {path}");
+            count += 1;
+        }
+        assert!(count > 5, "{label}: {values}");
+    }
+}
+
+#[test]
 fn licences_and_crates_are_those_of_deny_toml() {
     let metadata = Metadata::read();
     let path = workspace().join("deny.toml");

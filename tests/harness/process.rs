@@ -49,6 +49,17 @@ impl Process {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
+    /// Returns what the process has in memory, in KiB.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.expect("Linux tells it")
+    }
+
     /// Reads whether the process still runs; a stopped one does.
     pub fn is_running(&self) -> bool {
         matches!(self.child().try_wait(), Ok(None))

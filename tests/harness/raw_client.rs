@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// A connection of which the test writes every byte.
@@ -22,6 +22,20 @@ impl RawClient {
     pub async fn connect(to: SocketAddr) -> Self {
         let stream = TcpStream::connect(to).await.expect("the gateway listens");
         stream.set_nodelay(true).expect("the stream is open");
+        Self {
+            stream,
+            heard: Vec::new(),
+        }
+    }
+
+    /// Connects with next to no room for what comes: who does not read is felt soon.
+    ///
+    /// # Panics
+    /// When nobody listens there.
+    pub async fn connect_with_little_room(to: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("there is a socket");
+        socket.set_recv_buffer_size(ROOM).expect("the socket is new");
+        let stream = socket.connect(to).await.expect("the gateway listens");
         Self {
             stream,
             heard: Vec::new(),
@@ -81,6 +95,9 @@ impl RawClient {
         String::from_utf8_lossy(&self.heard).into_owned()
     }
 }
+
+/// The kernel takes this twice, and no less.
+const ROOM: u32 = 4096;
 
 /// Far more than it takes.
 const PATIENCE: Duration = Duration::from_secs(30);

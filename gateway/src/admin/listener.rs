@@ -16,6 +16,7 @@ use tracing::{debug, warn};
 
 use super::Admin;
 use super::socket::{AdminListener, Peer, Stream};
+use crate::telemetry::label::Limit;
 
 /// Who asked, for the log.
 #[derive(Debug, Clone)]
@@ -27,9 +28,13 @@ pub(super) struct Caller {
 /// Answers on `listener` until `shutdown`; calls under way are answered to their end in `tasks`.
 pub async fn serve(listener: impl Into<AdminListener>, admin: Admin, tasks: TaskTracker, shutdown: CancellationToken) {
     let listener = listener.into();
+    let metrics = Arc::clone(&admin.metrics);
     let router = admin.router();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
+        if places.available_permits() == 0 {
+            metrics.limit_hits.of(Limit::AdminConnections).inc();
+        }
         let place = tokio::select! {
             () = shutdown.cancelled() => return,
             place = Arc::clone(&places).acquire_owned() => place,

@@ -31,6 +31,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// From a dialled upstream to its 101, or to the head of its answer to a handshake.
     pub upgrade_timeout: Duration,
+    /// From the last byte of a plain request that a server was sent to the head of its answer; later is 504.
+    pub answer_timeout: Duration,
     /// How long a session may take none of what waits for it before it gets 1013.
     pub stall_timeout: Duration,
     /// From the first byte of a client's message to its last, with a second more for each 16 KiB of it; later ends the
@@ -58,6 +60,7 @@ impl Default for Limits {
             tls_handshake_timeout: TLS_HANDSHAKE_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             upgrade_timeout: UPGRADE_TIMEOUT,
+            answer_timeout: ANSWER_TIMEOUT,
             stall_timeout: STALL_TIMEOUT,
             message_timeout: MESSAGE_TIMEOUT,
             control_call_timeout: CONTROL_CALL_TIMEOUT,
@@ -104,6 +107,9 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A server that cannot answer a handshake in this time keeps its user waiting as long as a failed one.
 pub const UPGRADE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What other proxies give a server for its answer; requests that poll are mostly answered within half of it.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A client that takes nothing for this long is gone or asleep, and its board must not wait for it.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(10);

@@ -56,14 +56,20 @@ async fn attempt(
         progress: progress.clone(),
     };
     let request = Request::from_parts(parts, request_body(upload));
+    let answer_timeout = edge.config.load().limits.answer_timeout;
     // Cancel-safe: whichever loses, the connection to the server is closed with it.
     let outcome = tokio::select! {
         outcome = edge.pool.exchange(url, request, Instant::now() + route.dial_timeout) => outcome,
-        () = progress.stalled(ANSWER_TIMEOUT) => Err(ExchangeError::Timeout.into()),
+        () = progress.stalled(answer_timeout) => Err(ExchangeError::Timeout.into()),
     };
     let mut response = outcome.map_err(|error| match error {
         PoolError::Connect(error) => connect_refusal(edge, &error),
-        PoolError::Exchange(error) => exchange_refusal(&error),
+        PoolError::Exchange(error) => {
+            if let ExchangeError::Timeout = error {
+                edge.metrics.limit_hits.of(Limit::AnswerTimeout).inc();
+            }
+            exchange_refusal(&error)
+        }
     })?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let problem = Problem::new(ProblemType::BadAnswer, "it switched protocols and was not asked to");
@@ -166,6 +172,3 @@ impl Progress {
         }
     }
 }
-
-/// What other proxies give a server for its answer; requests that poll are mostly answered within half of it.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);

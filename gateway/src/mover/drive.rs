@@ -20,7 +20,7 @@ use super::hindrance::Hindrance;
 use super::plan::Planned;
 use super::report::{self, Times};
 use super::{MoveOrder, Mover, takeover};
-use crate::telemetry::label::MoveStep;
+use crate::telemetry::label::{Limit, MoveStep};
 
 /// Runs a move to its end.
 pub(super) async fn run(mover: &Arc<Mover>, order: MoveOrder) -> MoveReport {
@@ -132,6 +132,7 @@ impl Drive {
                 }
                 () = at(self.hold_deadline) => {
                     self.hold_deadline = None;
+                    self.mover.metrics.limit_hits.of(Limit::HoldTimeout).inc();
                     Event::HoldDeadline
                 }
                 () = self.cancel.cancelled(), if !is_cancelled => {

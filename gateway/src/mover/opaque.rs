@@ -13,14 +13,19 @@ use tracing::warn;
 use super::barrier::Barrier;
 use crate::config::{Route, SettleHook};
 use crate::session::{QuietSign, clock_ms};
-use crate::upstream::{Server, connect, exchange};
+use crate::telemetry::Metrics;
+use crate::telemetry::label::Limit;
+use crate::upstream::{ConnectError, Server, connect, exchange};
 
 /// Tries whether a server takes connections, and says nothing on this one: a handshake would make an opaque server load a
 /// board.
-pub(super) async fn takes_connections(server: &Server, dial_timeout: Duration) -> bool {
+pub(super) async fn takes_connections(server: &Server, dial_timeout: Duration, metrics: &Metrics) -> bool {
     match connect(server.url(), Instant::now() + dial_timeout).await {
         Ok(_) => true,
         Err(error) => {
+            if let ConnectError::Timeout = error {
+                metrics.limit_hits.of(Limit::DialTimeout).inc();
+            }
             warn!(server = %server.name(), %error, "the target cannot be dialled");
             false
         }
@@ -30,7 +35,7 @@ pub(super) async fn takes_connections(server: &Server, dial_timeout: Duration) -
 /// Has the source confirm what it read, and waits until it has fallen silent towards the whole board: for the route's
 /// `quiet`, or until it has told every session by `quiet_pattern` that it is done. At most `quiet_max` in all; what was not
 /// confirmed by then is noted.
-pub(super) async fn wait_for_quiet(barrier: &mut Barrier, route: &Route) {
+pub(super) async fn wait_for_quiet(barrier: &mut Barrier, route: &Route, metrics: &Metrics) {
     let began_ms = clock_ms();
     let by = Instant::now() + route.quiet_max;
     let sign = route.quiet_pattern.clone().map(QuietSign::new);
@@ -42,6 +47,7 @@ pub(super) async fn wait_for_quiet(barrier: &mut Barrier, route: &Route) {
             return;
         }
         if Instant::now() >= by {
+            metrics.limit_hits.of(Limit::QuietMax).inc();
             return barrier.note_restless();
         }
         let longest = sleep_until(by.min(Instant::now() + Duration::from_millis(quiet_ms - silent_ms)));

@@ -30,7 +30,7 @@ impl Drive {
         self.answer(Some(MoveStep::Prepare), async move {
             // Past the close of an opaque source's connections nobody can be left as they were.
             if planned.plan.level == Level::Opaque
-                && !opaque::takes_connections(&planned.target, planned.route.dial_timeout).await
+                && !opaque::takes_connections(&planned.target, planned.route.dial_timeout, &mover.metrics).await
             {
                 return Event::PrepareFailed(Reason::TargetDown).into();
             }
@@ -69,6 +69,7 @@ impl Drive {
         self.answer(Some(MoveStep::Hold), async move {
             // Requests are let finish while the sessions still flow: nobody waits for them but who comes anew.
             if timeout(route.request_timeout, board.wait_until_still()).await.is_err() {
+                mover.metrics.limit_hits.of(Limit::RequestTimeout).inc();
                 return Event::HoldFailed(Reason::RequestsInFlight).into();
             }
             // The move has not ended, for it is what drives this.
@@ -123,10 +124,10 @@ impl Drive {
     }
 
     pub(super) fn quiet(&mut self) {
-        let route = Arc::clone(&self.planned.route);
+        let (mover, route) = (Arc::clone(&self.mover), Arc::clone(&self.planned.route));
         let mut barrier = self.barrier.clone();
         self.answer(Some(MoveStep::Quiet), async move {
-            opaque::wait_for_quiet(&mut barrier, &route).await;
+            opaque::wait_for_quiet(&mut barrier, &route, &mover.metrics).await;
             Reply {
                 event: Event::Quiet,
                 news: News::Barrier(barrier),
@@ -146,11 +147,15 @@ impl Drive {
     }
 
     pub(super) fn settle(&mut self) {
-        let (route, board) = (Arc::clone(&self.planned.route), Arc::clone(&self.planned.board));
+        let (mover, board) = (Arc::clone(&self.mover), Arc::clone(&self.planned.board));
+        let route = Arc::clone(&self.planned.route);
         self.answer(Some(MoveStep::Settle), async move {
             match opaque::settle(&route, board.id()).await {
                 true => Event::SourceSettled.into(),
-                false => Event::SettleFailed(Reason::SaveUnconfirmed).into(),
+                false => {
+                    mover.metrics.limit_hits.of(Limit::Settle).inc();
+                    Event::SettleFailed(Reason::SaveUnconfirmed).into()
+                }
             }
         });
     }

@@ -190,6 +190,19 @@ impl Direction {
         }
     }
 
+    /// Reads whether as much waits at a shut valve as may.
+    pub fn is_full(&self) -> bool {
+        match self.valve {
+            Valve::Shut { read_max } => read_max > 0 && self.waiting.len() >= read_max,
+            Valve::Open
+            | Valve::BeforeClose
+            | Valve::BeforePong(_)
+            | Valve::ToBoundary
+            | Valve::ToCount(_)
+            | Valve::Discard => false,
+        }
+    }
+
     /// Reads whether something waits that only the receiver has to take.
     pub fn is_owing(&self, limits: &Limits) -> bool {
         self.is_saying() || self.is_unflushed || self.passable(limits) > 0

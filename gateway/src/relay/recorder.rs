@@ -4,6 +4,7 @@ use flate2::{Decompress, FlushDecompress};
 use handover_protocol::frame::{Limits, MessageReader, Opcode, Received, Sender};
 
 use crate::config::Replay;
+use crate::telemetry::label::Limit;
 
 /// One recorded message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +35,8 @@ pub enum RecorderState {
     Listening,
     /// It has all it needs and hears no more.
     Complete,
-    /// What would have to be replayed is more than the route allows: the session has to reconnect.
-    Overfull,
+    /// What would have to be replayed is more than the route allows, by this bound: the session has to reconnect.
+    Overfull(Limit),
 }
 
 impl Recorder {
@@ -102,14 +103,16 @@ impl Recorder {
         }
         self.bytes += message.payload.len();
         if self.bytes > self.bytes_max {
-            self.stop(RecorderState::Overfull);
+            self.stop(RecorderState::Overfull(Limit::ReplayBytes));
             return;
         }
         self.messages.push(message);
         let kept = u32::try_from(self.messages.len()).unwrap_or(u32::MAX);
         match &self.replay {
             Replay::First { count, .. } if kept >= *count => self.stop(RecorderState::Complete),
-            Replay::Matching { messages_max, .. } if kept > *messages_max => self.stop(RecorderState::Overfull),
+            Replay::Matching { messages_max, .. } if kept > *messages_max => {
+                self.stop(RecorderState::Overfull(Limit::ReplayMessages));
+            }
             Replay::None | Replay::First { .. } | Replay::Matching { .. } => {}
         }
     }
@@ -117,7 +120,7 @@ impl Recorder {
     /// A message larger than the bound can be one of the first, but is taken for no match of a pattern.
     fn pass_over_large(&mut self) {
         match &self.replay {
-            Replay::First { .. } => self.stop(RecorderState::Overfull),
+            Replay::First { .. } => self.stop(RecorderState::Overfull(Limit::ReplayBytes)),
             Replay::None | Replay::Matching { .. } => {}
         }
     }

@@ -190,12 +190,17 @@ impl Task {
             .cut_at(&self.limits, moving.sent.min(self.down.messages_arrived()));
         let is_whole = self.down.has_arrived_at_boundary();
         let recorded = self.up.recorder();
-        let is_overfull = recorded.is_some_and(|recorder| recorder.state() == RecorderState::Overfull);
-        let (Some(handshake), true, false) = (&self.handshake, is_whole, is_overfull) else {
-            let reason = if is_overfull {
-                Fallback::ReplayIncomplete
-            } else {
-                Fallback::Disagreement
+        let overfull = recorded.and_then(|recorder| match recorder.state() {
+            RecorderState::Overfull(limit) => Some(limit),
+            RecorderState::Listening | RecorderState::Complete => None,
+        });
+        let (Some(handshake), true, false) = (&self.handshake, is_whole, overfull.is_some()) else {
+            let reason = match overfull {
+                Some(limit) => {
+                    self.metrics.limit_hits.of(limit).inc();
+                    Fallback::ReplayIncomplete
+                }
+                None => Fallback::Disagreement,
             };
             moving.attaching = Some(Box::pin(async move { Err(reason) }));
             return;

@@ -26,6 +26,7 @@ impl Task {
             Phase::Stopping => self.ends(),
             Phase::Held | Phase::Drained | Phase::Detached | Phase::Attaching | Phase::Attached => {
                 self.answer_pings(context);
+                self.note_full_hold();
                 self.note_source();
                 self.ends()
             }
@@ -60,6 +61,17 @@ impl Task {
             Phase::Leaving => self.ends(),
             Phase::Finishing if self.upstream.is_none() || self.down.is_over() => Some(Event::SourceEof),
             Phase::Finishing | Phase::Ended => None,
+        }
+    }
+
+    /// Counts, once for each hold, that as much of the client waits as may.
+    fn note_full_hold(&mut self) {
+        if let Some(moving) = &mut self.moving
+            && !moving.is_full
+            && self.up.is_full()
+        {
+            moving.is_full = true;
+            self.metrics.limit_hits.of(Limit::HoldBytes).inc();
         }
     }
 

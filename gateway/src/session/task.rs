@@ -32,7 +32,7 @@ use crate::board::Admission;
 use crate::config::{Replay, Route};
 use crate::relay::{Direction, Fault, Recorder, linger};
 use crate::telemetry::Metrics;
-use crate::telemetry::label::{Direction as Way, Fallback, Side};
+use crate::telemetry::label::{Direction as Way, Fallback, Limit, Side};
 use crate::tls::Wire;
 use crate::upstream::{Agreement, Handshake, Server};
 
@@ -130,6 +130,8 @@ pub(super) struct Moving {
     pub(super) attaching: Option<Attaching>,
     pub(super) fallback: Option<Fallback>,
     pub(super) crossed: bool,
+    /// As much waits as may, and it was counted.
+    pub(super) is_full: bool,
 }
 
 /// A dialogue with a target that is under way.
@@ -382,6 +384,7 @@ impl Task {
             }
             Outcome::Commands(commands) => {
                 self.note_fallback(before, event);
+                self.note_limit(before, event);
                 let teller = Teller::of(before, event);
                 for command in commands {
                     self.carry_out(command, teller);
@@ -407,6 +410,20 @@ impl Task {
             (_, _) => return,
         };
         moving.fallback.get_or_insert(reason);
+    }
+
+    /// Counts the bound of time that ended a phase.
+    fn note_limit(&self, before: Phase, event: Event) {
+        let limit = match (before, event) {
+            (Phase::Stopping, Event::Deadline) => Limit::BoundaryTimeout,
+            (Phase::Draining, Event::Deadline) if stalled_by(&self.down, &self.limits) == Fallback::Boundary => {
+                Limit::BoundaryTimeout
+            }
+            (Phase::Attaching, Event::Deadline) => Limit::SwitchTimeout,
+            (Phase::Closing | Phase::Leaving, Event::Deadline) => Limit::CloseDeadline,
+            (_, _) => return,
+        };
+        self.metrics.limit_hits.of(limit).inc();
     }
 
     /// n: what the current upstream's kernel took whole.

@@ -162,8 +162,6 @@ label! {
     Fallback {
         /// No message boundary came in time.
         Boundary = "boundary",
-        /// More came during the hold than is kept.
-        HoldBytes = "hold_bytes",
         /// The client does not read.
         Stalled = "stalled",
         /// The source's counted messages did not all arrive.
@@ -220,6 +218,8 @@ label! {
         Connections = "connections_max",
         /// File descriptors; the operating system's bound.
         OpenFiles = "open_files",
+        /// Ports of this machine towards one server; the operating system's bound.
+        LocalPorts = "local_ports",
         /// Connections and requests that wait for a board.
         Parked = "parked_max",
         /// Bytes of a head.
@@ -240,10 +240,20 @@ label! {
         DialTimeout = "dial_timeout",
         /// A server did not answer a handshake in time.
         UpgradeTimeout = "upgrade_timeout",
+        /// A server did not answer a plain request in time.
+        AnswerTimeout = "answer_timeout",
         /// A client took nothing for too long.
         StallTimeout = "stall_timeout",
         /// A control call was not answered in time.
         ControlCallTimeout = "control_call_timeout",
+        /// A server did not load a board in time.
+        PrepareTimeout = "prepare_timeout",
+        /// A server did not freeze a board in time.
+        FreezeTimeout = "freeze_timeout",
+        /// A server did not say in time how it is.
+        HealthTimeout = "health_timeout",
+        /// Connections to the admin API at once; a bound of the code's.
+        AdminConnections = "admin_connections_max",
         /// A control answer was too large.
         ControlBodyBytes = "control_body_bytes_max",
         /// A message was too large.
@@ -258,12 +268,18 @@ label! {
         HoldBytes = "hold_bytes",
         /// A session said more than is kept for saying it again.
         ReplayBytes = "replay_bytes_max",
+        /// A session said more messages than are kept for saying them again.
+        ReplayMessages = "replay_messages_max",
         /// A hold lasted too long.
         HoldTimeout = "hold_timeout",
         /// No message boundary came in time.
         BoundaryTimeout = "boundary_timeout",
         /// A plain request was not answered within a hold.
         RequestTimeout = "request_timeout",
+        /// An opaque server was not quiet in time.
+        QuietMax = "quiet_max",
+        /// An opaque server's hook did not say in time that a board is saved.
+        Settle = "settle",
         /// A session was not attached in time.
         SwitchTimeout = "switch_timeout",
         /// A peer did not answer a Close in time.

@@ -188,7 +188,7 @@ impl ControlClient {
         let query = format!("?generation={}&attempt={}", query.generation, query.attempt);
         let request = self.request(Method::DELETE, &board_path(board, &query), Bytes::new());
         self.observe(ControlCall::Forget, async {
-            let (head, body) = self.exchange(request, timeout).await?;
+            let (head, body) = self.exchange(ControlCall::Forget, request, timeout).await?;
             accept(&head, &body)
         })
         .await
@@ -228,7 +228,7 @@ impl ControlClient {
         timeout: Duration,
     ) -> Result<T, ControlError> {
         self.observe(call, async {
-            let (head, body) = self.exchange(request, timeout).await?;
+            let (head, body) = self.exchange(call, request, timeout).await?;
             accept(&head, &body)?;
             if media_type(&head.headers) != JSON {
                 return Err(Nonsense::content_type(&head.headers).into());
@@ -240,6 +240,7 @@ impl ControlClient {
 
     async fn exchange(
         &self,
+        call: ControlCall,
         request: Request<Full<Bytes>>,
         deadline: Duration,
     ) -> Result<(http::response::Parts, Bytes), ControlError> {
@@ -262,7 +263,7 @@ impl ControlClient {
                 Err(error)
             }
             Err(elapsed) => {
-                self.metrics.limit_hits.of(Limit::ControlCallTimeout).inc();
+                self.metrics.limit_hits.of(time_limit_of(call)).inc();
                 Err(ControlError::Unanswered(elapsed.into()))
             }
         }
@@ -283,6 +284,18 @@ impl ControlClient {
     fn fails(&self, call: ControlCall, error: ControlError) -> ControlError {
         self.metrics.control_failures.of(call, error.label()).inc();
         error
+    }
+}
+
+/// Returns the bound that a call is subject to which is not answered in time.
+fn time_limit_of(call: ControlCall) -> Limit {
+    match call {
+        ControlCall::Server => Limit::HealthTimeout,
+        ControlCall::Prepare => Limit::PrepareTimeout,
+        ControlCall::Freeze => Limit::FreezeTimeout,
+        ControlCall::Boards | ControlCall::Activate | ControlCall::Thaw | ControlCall::Forget => {
+            Limit::ControlCallTimeout
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What `Config` and `handover config check` say of right and wrong files.
 
 mod access;
+mod bounds;
 mod command;
 mod documented;
 mod environment;

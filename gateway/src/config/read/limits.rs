@@ -25,6 +25,7 @@ pub(super) fn read_limits(mut section: Section<'_>) -> Limits {
     time("tls_handshake_timeout", &mut limits.tls_handshake_timeout);
     time("idle_timeout", &mut limits.idle_timeout);
     time("upgrade_timeout", &mut limits.upgrade_timeout);
+    time("answer_timeout", &mut limits.answer_timeout);
     time("stall_timeout", &mut limits.stall_timeout);
     time("message_timeout", &mut limits.message_timeout);
     time("control_call_timeout", &mut limits.control_call_timeout);

@@ -218,7 +218,7 @@ async fn a_slow_server_leaves_the_outcome_open_at_the_deadline() {
     assert!(!error.was_certainly_not_carried_out());
     assert_eq!(server.calls().len(), 1);
     let text = metrics.render();
-    assert!(text.contains("handover_limit_hits_total{limit=\"control_call_timeout\"} 1"));
+    assert!(text.contains("handover_limit_hits_total{limit=\"prepare_timeout\"} 1"));
     assert!(text.contains("handover_control_failures_total{call=\"prepare\",reason=\"unanswered\"} 1"));
 }
 
