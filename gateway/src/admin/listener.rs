@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::Admin;
+use super::reserve::{Reserve, is_out_of_files};
 use super::socket::{AdminListener, Peer, Stream};
 use crate::telemetry::label::Limit;
 
@@ -31,6 +32,8 @@ pub async fn serve(listener: impl Into<AdminListener>, admin: Admin, tasks: Task
     let metrics = Arc::clone(&admin.metrics);
     let router = admin.router();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let reserve = Reserve::fill();
+    let mut loan = None;
     loop {
         if places.available_permits() == 0 {
             metrics.limit_hits.of(Limit::AdminConnections).inc();
@@ -47,15 +50,22 @@ pub async fn serve(listener: impl Into<AdminListener>, admin: Admin, tasks: Task
         match accepted {
             Ok((stream, peer)) => {
                 let (router, shutdown) = (router.clone(), shutdown.clone());
+                let loan = loan.take();
                 tasks.spawn(async move {
                     answer(stream, peer, router, shutdown).await;
-                    drop(place);
+                    drop((place, loan));
                 });
             }
             Err(error) => {
-                // Out of file descriptors, mostly: try again once some may have come back.
-                warn!(%error, "the admin listener cannot accept");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                loan = match loan.take() {
+                    // The next accept comes at once, before another part of the process takes what was given up.
+                    None if is_out_of_files(&error) => reserve.lend(),
+                    Some(_) | None => None,
+                };
+                if loan.is_none() {
+                    warn!(%error, "the admin listener cannot accept");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }

@@ -16,6 +16,7 @@ mod probes;
 mod query;
 mod refusal;
 mod reload;
+mod reserve;
 mod servers;
 mod sessions;
 mod socket;

@@ -83,6 +83,11 @@ async fn attempt(
 
 /// Says whose fault a missing connection is.
 pub(super) fn connect_refusal(edge: &Edge, error: &ConnectError) -> Refusal {
+    if let Some(limit) = error.scarcity() {
+        edge.metrics.limit_hits.of(limit).inc();
+        let problem = Problem::new(ProblemType::Overloaded, "it has no room for another connection");
+        return Refusal::new(Cause::Limited, problem);
+    }
     match error {
         ConnectError::Io(_) => {
             let problem = Problem::new(ProblemType::ServerUnreachable, "there is no connection to it");

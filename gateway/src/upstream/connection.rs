@@ -17,7 +17,9 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use super::scarcity::scarcity;
 use crate::config::ServerUrl;
+use crate::telemetry::label::Limit;
 
 /// Opens a TCP connection to a server.
 ///
@@ -160,6 +162,14 @@ impl ConnectError {
         match self {
             Self::Io(error) => error.kind() == io::ErrorKind::ConnectionRefused,
             Self::Timeout => false,
+        }
+    }
+
+    /// Returns the bound of our own that is to blame, where one is.
+    pub fn scarcity(&self) -> Option<Limit> {
+        match self {
+            Self::Io(error) => scarcity(error),
+            Self::Timeout => None,
         }
     }
 }

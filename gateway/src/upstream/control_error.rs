@@ -1,12 +1,14 @@
 //! What a failed control call lets the gateway conclude.
 
 use std::error::Error;
+use std::io;
 
 use handover_protocol::contract::{ContractProblem, ContractProblemType};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap};
 
-use crate::telemetry::label::ControlFailure;
+use super::scarcity::scarcity;
+use crate::telemetry::label::{ControlFailure, Limit};
 
 /// Says why a control call failed, whose fault it is, and whether it was carried out.
 #[derive(Debug, thiserror::Error)]
@@ -57,15 +59,25 @@ pub enum Nonsense {
 impl ControlError {
     /// Reads whether nobody listens at the control URL.
     pub fn is_refused_connection(&self) -> bool {
-        let Self::Unreachable(error) = self else { return false };
+        self.connect_error()
+            .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    }
+
+    /// Returns the bound of our own that is to blame, where one is.
+    pub fn scarcity(&self) -> Option<Limit> {
+        self.connect_error().and_then(scarcity)
+    }
+
+    fn connect_error(&self) -> Option<&io::Error> {
+        let Self::Unreachable(error) = self else { return None };
         let mut cause = error.source();
         while let Some(error) = cause {
-            if let Some(io) = error.downcast_ref::<std::io::Error>() {
-                return io.kind() == std::io::ErrorKind::ConnectionRefused;
+            if let Some(io) = error.downcast_ref::<io::Error>() {
+                return Some(io);
             }
             cause = error.source();
         }
-        false
+        None
     }
 
     /// Reads whether the call was certainly not carried out.

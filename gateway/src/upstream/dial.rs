@@ -187,7 +187,8 @@ impl DialError {
     /// Reads whether a server that has just died would cause this.
     pub fn may_mean_a_death(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Exchange(_) => true,
+            Self::Connect(error) => error.scarcity().is_none(),
+            Self::Exchange(_) => true,
             Self::BadUpgrade(_) | Self::Refused(_) => false,
         }
     }

@@ -12,6 +12,7 @@ mod handshake;
 mod memory;
 mod poll;
 mod pool;
+mod scarcity;
 mod server;
 mod servers;
 mod terms;

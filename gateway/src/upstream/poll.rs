@@ -135,6 +135,7 @@ impl Poll {
         let asked_at = Instant::now();
         match control.server(self.config.timeout).await {
             Ok(report) => self.heard(asked_at, report),
+            Err(error) if error.scarcity().is_some() => return self.could_not_ask(format!("{}", Chain(&error))),
             Err(error) => {
                 self.failed(asked_at, error.is_refused_connection());
                 return self.silent(format!("{}", Chain(&error)));
@@ -204,6 +205,7 @@ impl Poll {
                     status.silent_since = None;
                 });
             }
+            Err(error) if error.scarcity().is_some() => self.could_not_ask(error.to_string()),
             Err(error) => {
                 self.failed(asked_at, error.is_refused());
                 self.silent(error.to_string());
@@ -225,6 +227,18 @@ impl Poll {
             status.is_ready = false;
             status.silent_since.get_or_insert_with(std::time::Instant::now);
         });
+    }
+
+    /// Notes that this process has no file or port left to ask the server with, which says nothing of the server.
+    fn could_not_ask(&mut self, fault: String) {
+        if self.fault.as_ref() != Some(&fault) {
+            warn!(
+                fault,
+                "the server could not be asked, for want of what this process has no more of"
+            );
+            self.fault = Some(fault);
+        }
+        self.judge(Event::Stalled);
     }
 
     fn tell_readiness(&self, is_ready: bool) {

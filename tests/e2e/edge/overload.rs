@@ -1,8 +1,11 @@
 //! More than there is room for: newcomers are told or wait, those who are in are not touched, and it is counted.
 
-use handover_tests::{Admin, Gateway, RawClient, Route, ScriptedOrigin};
+use std::collections::BTreeSet;
 
-use super::{HANDSHAKE, Stage, counted, only_status, values};
+use handover_tests::{Admin, Gateway, RawClient, Route, ScriptedOrigin, eventually};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+use super::{HANDSHAKE, SOON, Stage, counted, only_status, values};
 
 const MESSAGE: &[u8] = &[0x81, 0x82, 0, 0, 0, 0, b'o', b'k'];
 
@@ -29,7 +32,7 @@ async fn a_session_too_many_is_told_when_to_come_back_and_gets_in_once_there_is_
     ann.say(MESSAGE).await;
     assert_eq!(stage.origin.behind_head(MESSAGE.len()).await, MESSAGE);
     drop(bob);
-    handover_tests::eventually("there is room", super::SOON, || async {
+    eventually("there is room", SOON, || async {
         let mut cid = stage.client().await;
         cid.say(HANDSHAKE).await;
         only_status(&cid.head().await) == Some(101)
@@ -52,7 +55,7 @@ async fn a_gateway_with_few_open_files_keeps_its_sessions_and_its_admin_api() {
     for _ in 0..200 {
         crowd.push(stage.client().await);
     }
-    handover_tests::eventually("the bound bites", super::SOON, || async {
+    eventually("the bound bites", SOON, || async {
         stage.limit_hits("connections_max").await >= 1.0
     })
     .await;
@@ -70,3 +73,87 @@ async fn a_gateway_with_few_open_files_keeps_its_sessions_and_its_admin_api() {
     crowd.clear();
     assert_eq!(only_status(&late.head().await), Some(101), "who waited is served");
 }
+
+/// Sets the bound on open files of a process that runs.
+fn bound_open_files(stage: &Stage, files: u64) {
+    let pid = i32::try_from(stage.gateway.process().pid()).expect("Linux has no greater ones");
+    let bound = Rlimit {
+        current: Some(files),
+        maximum: Some(OPEN_FILES),
+    };
+    prlimit(Pid::from_raw(pid), Resource::Nofile, bound).expect("the process is ours");
+}
+
+/// Returns the lowest number that no open file of the gateway has; below it all are taken.
+fn lowest_free_file(stage: &Stage) -> u64 {
+    let files = std::fs::read_dir(format!("/proc/{}/fd", stage.gateway.process().pid())).expect("the gateway runs");
+    let numbers = files.filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok());
+    let taken: BTreeSet<u64> = numbers.collect();
+    (0..)
+        .find(|number| !taken.contains(number))
+        .expect("there are more numbers than files")
+}
+
+#[tokio::test]
+async fn a_gateway_that_runs_out_of_open_files_lives_on_and_recovers() {
+    let origin = ScriptedOrigin::start().await;
+    let gateway = Gateway::builder("r1").origin("board-1", "r1", origin.address());
+    let gateway = gateway
+        .route(&Route::whiteboard())
+        .toml("\n[limits]\nhead_timeout = \"1h\"\n[health]\ninterval = \"200ms\"\ndown_after = \"1s\"\n");
+    let gateway = gateway
+        .open_files(u32::try_from(OPEN_FILES).expect("they are few"))
+        .start()
+        .await;
+    gateway.all_ready().await;
+    let stage = Stage { origin, gateway };
+    let mut ann = stage.session().await;
+    stage.origin.head().await;
+    // Whatever else is still free is taken by those who say nothing.
+    bound_open_files(&stage, lowest_free_file(&stage));
+    let mut silent = Vec::new();
+    for _ in 0..64 {
+        silent.push(stage.client().await);
+    }
+    let mut late = stage.client().await;
+    late.say(HANDSHAKE).await;
+    // A new connection to the admin API each time, by the files that are kept for it.
+    let address = stage.gateway.admin().url().trim_start_matches("http://");
+    let hits = async || {
+        let admin = Admin::new(address.parse().expect("it is an address"));
+        assert!(admin.answers("/livez").await && admin.answers("/readyz").await);
+        let metrics = admin.metrics().await.expect("it has metrics");
+        metrics.value("handover_limit_hits_total", &[("limit", "open_files")])
+    };
+    eventually("nobody can be accepted", SOON, || async { hits().await >= Some(3.0) }).await;
+    let process = stage.gateway.process();
+    eventually("servers cannot be asked", SOON, || async {
+        process.errors().contains("the server could not be asked")
+    })
+    .await;
+    // Twice the time after which a server that is silent is down, by the gateway's own count of tries.
+    let before = hits().await.unwrap_or_default();
+    eventually("it has tried again", SOON, || async {
+        hits().await >= Some(before + 6.0)
+    })
+    .await;
+    assert!(hits().await < Some(1000.0), "it tries and pauses");
+    let log = process.errors();
+    assert!(
+        log.contains("are there too few file descriptors (LimitNOFILE)?"),
+        "{log}"
+    );
+    assert!(!log.contains("the server is down"), "{log}");
+    for _ in 0..10 {
+        ann.say(MESSAGE).await;
+    }
+    assert_eq!(stage.origin.behind_head(10 * MESSAGE.len()).await, MESSAGE.repeat(10));
+
+    bound_open_files(&stage, OPEN_FILES);
+    assert_eq!(only_status(&late.head().await), Some(101), "who waited is served");
+    let servers = stage.gateway.admin().servers().await.expect("it lists them").servers;
+    assert!(servers.iter().all(|server| server.ready), "{servers:?}");
+}
+
+/// Enough for everything that the test opens.
+const OPEN_FILES: u64 = 400;
