@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use handover_gateway::config::Kind;
 use handover_gateway::config::example::known_settings;
 use handover_gateway::telemetry::Label;
 use handover_gateway::telemetry::label::Limit;
@@ -9,7 +10,9 @@ use handover_gateway::telemetry::label::Limit;
 /// The keys that bound what others may do or how long they may take.
 fn bounds() -> BTreeSet<String> {
     let settings = known_settings();
-    let keys = settings.list().iter().filter(|setting| setting.kind.is_some());
+    let is_quantity =
+        |kind: &Option<Kind>| matches!(kind, Some(Kind::Number(..) | Kind::Duration(..) | Kind::Size(..)));
+    let keys = settings.list().iter().filter(|setting| is_quantity(&setting.kind));
     let keys = keys.map(|setting| setting.general_key());
     keys.filter(|key| {
         let ends = [
