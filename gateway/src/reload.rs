@@ -20,7 +20,7 @@ use crate::edge::Edge;
 use crate::mover::Mover;
 use crate::telemetry::label::ReloadResult;
 use crate::telemetry::{LogFilter, Metrics};
-use crate::tls::{Certificates, exchange_certificates};
+use crate::tls::{Certificates, OperatorsAcceptor, OperatorsFiles, note_ends};
 
 /// What a reload changes.
 pub struct Reloader {
@@ -40,6 +40,8 @@ pub struct Reloader {
     pub fleet: Arc<dyn Fleet>,
     /// What clients of TLS are shown; none where nobody listens for them.
     pub certificates: Option<Arc<Certificates>>,
+    /// What whoever calls the admin API by TLS is shown; none where it is not served so.
+    pub operators: Option<Arc<OperatorsAcceptor>>,
     /// Who may use the admin API.
     pub access: Arc<Access>,
     /// What is logged.
@@ -92,19 +94,10 @@ impl Reloader {
                 return Err(faults.faults.iter().map(told).collect());
             }
         };
-        if let Some(certificates) = &self.certificates
-            && let Err(error) = exchange_certificates(certificates, &config.tls, &self.metrics)
-        {
+        if let Err(unusable) = self.exchange_certificates(&config) {
             self.metrics.config_reloads.of(ReloadResult::Refused).inc();
-            error!(%error, "the new certificates cannot be used, and the old configuration holds");
-            return Err(vec![ConfigFinding {
-                key: "tls.certificates".to_owned(),
-                name: None,
-                environment: None,
-                line: None,
-                problem: error.to_string(),
-                fix: "mend the files, or name others".to_owned(),
-            }]);
+            error!(error = %unusable.problem, "the new certificates cannot be used, and the old configuration holds");
+            return Err(vec![unusable]);
         }
         for warning in &warnings {
             warn!(file = %self.file.display(), "{warning}");
@@ -120,6 +113,30 @@ impl Reloader {
         Ok(reloaded)
     }
 
+    /// Takes the certificates of a configuration, whose files are read anew: all of them, or none.
+    fn exchange_certificates(&self, config: &Config) -> Result<(), ConfigFinding> {
+        let unusable = |key: &str, problem: String| ConfigFinding {
+            key: key.to_owned(),
+            name: None,
+            environment: None,
+            line: None,
+            problem,
+            fix: "mend the files, or name others".to_owned(),
+        };
+        let files = config.admin.tls.as_ref().filter(|_| self.operators.is_some());
+        let files = files.map(OperatorsFiles::load).transpose();
+        let files = files.map_err(|error| unusable("admin.tls", error.to_string()))?;
+        if let Some(certificates) = &self.certificates {
+            let replaced = certificates.replace(&config.tls);
+            replaced.map_err(|error| unusable("tls.certificates", error.to_string()))?;
+        }
+        if let (Some(operators), Some(files)) = (&self.operators, files) {
+            operators.replace(files);
+        }
+        note_ends(self.certificates.as_deref(), self.operators.as_deref(), &self.metrics);
+        Ok(())
+    }
+
     /// Puts what can be changed in the place of what holds.
     fn apply(&mut self, config: Config, keys: Keys) -> ConfigReloaded {
         let old = self.config.load_full();
@@ -132,12 +149,14 @@ impl Reloader {
             .any(|server| server.release == config.releases.current);
         // New boards must not be sent to servers that only a restart brings.
         let holds_back_release = !knows_release && config.servers.iter().any(is_served);
-        // A listener that others reach is not left without tokens, whatever the next start binds.
-        let holds_back_tokens = !old.listen.admin.is_local() && config.admin.tokens.is_empty();
+        // A listener that others reach goes on to ask who they are, whatever the next start binds; and whoever can show
+        // his certificate only after the restart is not locked out until then.
+        let holds_back_admin = !old.listen.admin.is_local() && !config.admin.asks_who()
+            || old.admin.tls.is_some() != config.admin.tls.is_some();
         for key in self.keys.differences(&keys) {
             let is_held_back = match key.as_str() {
                 "releases.current" => holds_back_release,
-                key => holds_back_tokens && key.starts_with("admin."),
+                key => holds_back_admin && key.starts_with("admin."),
             };
             if is_live(&key) && !is_held_back {
                 self.keys.take_over(&key, &keys);
@@ -162,7 +181,7 @@ impl Reloader {
         if holds_back_release {
             config.releases = old.releases.clone();
         }
-        if holds_back_tokens {
+        if holds_back_admin {
             config.admin = old.admin.clone();
         }
         config.limits.control_call_timeout = old.limits.control_call_timeout;

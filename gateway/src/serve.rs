@@ -34,7 +34,7 @@ use crate::mover::Mover;
 use crate::registry::{EmbeddedRegistry, ObservedRegistry, Registry};
 use crate::reload::{Keys, Reloader, reload_on_hangup};
 use crate::telemetry::{self, LogFilter, Metrics};
-use crate::tls::{Acceptor, Certificates, note_ends};
+use crate::tls::{Acceptor, Certificates, OperatorsAcceptor, OperatorsFiles, note_ends};
 use crate::upstream::{Poller, ServerMemory, Servers};
 
 /// Runs `handover serve` to its end.
@@ -97,10 +97,18 @@ async fn serve(
     let (jobs, sessions) = (TaskTracker::new(), TaskTracker::new());
     let metrics = Arc::new(Metrics::new(&config.metrics)?);
     let listeners = Listeners::bind(&config.listen)?;
+    let operators = match &config.admin.tls {
+        Some(tls) => Some(OperatorsAcceptor::new(
+            OperatorsFiles::load(tls)?,
+            config.limits.tls_handshake_timeout,
+        )),
+        None => None,
+    };
     let address = config.listen.admin.clone();
     let admin_listener = admin_runtime
         .spawn(async move { AdminListener::bind(&address).await })
         .await??;
+    let admin_listener = admin_listener.secured(operators.clone());
     let file = config.registry.file.clone();
     let store = tokio::task::spawn_blocking(move || EmbeddedRegistry::open(&file)).await??;
     let registry: Arc<dyn Registry> = Arc::new(ObservedRegistry::new(store, Arc::clone(&metrics)));
@@ -200,12 +208,12 @@ async fn serve(
     };
     let acceptor = match &certificates {
         Some(certificates) => {
-            note_ends(certificates, &metrics);
             let patience = config.limits.tls_handshake_timeout;
             Some(Acceptor::new(Arc::clone(certificates), patience)?)
         }
         None => None,
     };
+    note_ends(certificates.as_deref(), operators.as_deref(), &metrics);
     let edge = Edge::new(
         Arc::clone(&config),
         Arc::clone(&boards),
@@ -223,6 +231,7 @@ async fn serve(
         drains,
         fleet,
         certificates,
+        operators,
         access,
         log: source.log,
         metrics,

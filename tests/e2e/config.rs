@@ -210,7 +210,7 @@ async fn a_token_is_asked_for_and_each_change_leaves_an_audit_line() {
         (Some("nobody"), Some(abort), Some(401)),
         (Some("nobody"), Some(abort), Some(401)),
         (Some("pipeline"), Some(abort), Some(404)),
-        (Some("nobody"), Some(reload), Some(403)),
+        (Some("pipeline"), Some(reload), Some(403)),
     ];
     assert_eq!(told, expected);
     assert!(

@@ -1,5 +1,6 @@
-//! What a call needs, and whether the caller's token gives it.
+//! What a call needs, and whether the caller's token or client certificate gives it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -7,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 use handover_protocol::admin::{Problem, ProblemType};
 
 use crate::config::{AdminConfig, Scope};
+use crate::tls::Identity;
 
 /// Who may use the admin API; it can change while the gateway runs.
 #[derive(Debug)]
@@ -17,19 +19,38 @@ pub struct Access {
 /// Why a caller is let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Grant {
-    /// By where it comes from: there are no tokens.
+    /// By where it comes from: there are neither tokens nor client certificates.
     Place,
     /// The call is open to everybody.
     Open,
-    /// By the token of this name.
-    Token(Arc<str>),
+    /// By what it has shown.
+    Known(Holder),
 }
 
-/// A refusal with the challenge that goes with it (RFC 6750 section 3).
+/// Who has shown a token or a client certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// Whoever has the token of this name.
+    Token(Arc<str>),
+    /// Whoever has the certificate that this entry names.
+    Certificate(Arc<str>),
+    /// Whoever has a certificate of the right authority that no entry names.
+    UnknownCertificate(Arc<str>),
+}
+
+/// A refusal, with the challenge that goes with it (RFC 6750 section 3) and who is refused, as far as that is known.
 #[derive(Debug)]
 pub(super) struct Challenge {
     pub(super) problem: Problem,
-    pub(super) authenticate: HeaderValue,
+    pub(super) authenticate: Option<HeaderValue>,
+    pub(super) holder: Option<Holder>,
+}
+
+/// What a caller has shown.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown<'r> {
+    pub(super) headers: &'r HeaderMap,
+    pub(super) identity: Option<&'r Identity>,
 }
 
 impl Access {
@@ -45,50 +66,131 @@ impl Access {
         self.config.store(Arc::new(config.clone()));
     }
 
-    /// Reads whether a token is asked for.
-    pub(super) fn needs_tokens(&self) -> bool {
-        !self.config.load().tokens.is_empty()
+    /// Reads whether callers are asked who they are.
+    pub(super) fn asks_who(&self) -> bool {
+        self.config.load().asks_who()
+    }
+
+    /// Returns who calls, as far as that is known.
+    pub(super) fn holder(&self, shown: Shown<'_>) -> Option<Holder> {
+        let known = find(&self.config.load(), shown).ok()??;
+        Some(known.0)
     }
 
     /// Reads whether a call may go on.
-    pub(super) fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Grant, Box<Challenge>> {
+    pub(super) fn check(&self, method: &Method, path: &str, shown: Shown<'_>) -> Result<Grant, Box<Challenge>> {
         let config = self.config.load();
-        if config.tokens.is_empty() {
+        if !config.asks_who() {
             return Ok(Grant::Place);
         }
         let Some(needed) = needed_scope(method, path, config.metrics_open) else {
             return Ok(Grant::Open);
         };
-        let Some(presented) = bearer(headers) else {
-            let detail = "send `Authorization: Bearer` with a token of [[admin.tokens]]";
-            return Err(Box::new(Challenge {
-                problem: Problem::new(ProblemType::Unauthorized, detail),
-                authenticate: HeaderValue::from_static("Bearer realm=\"handover\""),
-            }));
+        let (holder, scope) = match find(&config, shown) {
+            Ok(Some((holder, scope))) => (holder, scope),
+            Ok(None) => return Err(unauthorized(way_in(&config), "")),
+            Err(UnknownToken) => {
+                return Err(unauthorized(
+                    "the token is none of [[admin.tokens]]",
+                    ", error=\"invalid_token\"",
+                ));
+            }
         };
-        let Some(token) = config.token(presented) else {
-            return Err(Box::new(Challenge {
-                problem: Problem::new(ProblemType::Unauthorized, "the token is none of [[admin.tokens]]"),
-                authenticate: HeaderValue::from_static("Bearer realm=\"handover\", error=\"invalid_token\""),
-            }));
-        };
-        if token.scope >= needed {
-            return Ok(Grant::Token(Arc::clone(&token.name)));
+        match scope {
+            Some(scope) if scope >= needed => Ok(Grant::Known(holder)),
+            Some(scope) => Err(Box::new(Challenge {
+                problem: Problem::new(
+                    ProblemType::InsufficientScope,
+                    format!(
+                        "{holder} has the scope {}, and this needs {}",
+                        scope.name(),
+                        needed.name()
+                    ),
+                ),
+                authenticate: Some(HeaderValue::from_static(match needed {
+                    Scope::Read => "Bearer realm=\"handover\", error=\"insufficient_scope\", scope=\"read\"",
+                    Scope::Operate => "Bearer realm=\"handover\", error=\"insufficient_scope\", scope=\"operate\"",
+                    Scope::Admin => "Bearer realm=\"handover\", error=\"insufficient_scope\", scope=\"admin\"",
+                })),
+                holder: Some(holder),
+            })),
+            None => Err(Box::new(Challenge {
+                problem: Problem::new(
+                    ProblemType::UnknownCertificate,
+                    format!("{holder} is none of [[admin.client_certificates]]; add one of its names there"),
+                ),
+                authenticate: None,
+                holder: Some(holder),
+            })),
         }
-        let detail = format!(
-            "the token {:?} has the scope {}, and this needs {}",
-            token.name,
-            token.scope.name(),
-            needed.name()
-        );
-        Err(Box::new(Challenge {
-            problem: Problem::new(ProblemType::InsufficientScope, detail),
-            authenticate: HeaderValue::from_static(match needed {
-                Scope::Read => "Bearer realm=\"handover\", error=\"insufficient_scope\", scope=\"read\"",
-                Scope::Operate => "Bearer realm=\"handover\", error=\"insufficient_scope\", scope=\"operate\"",
-                Scope::Admin => "Bearer realm=\"handover\", error=\"insufficient_scope\", scope=\"admin\"",
-            }),
-        }))
+    }
+}
+
+/// The token is nobody's.
+struct UnknownToken;
+
+/// Finds who has shown what, and what that may be used for; a token goes before a certificate.
+fn find(config: &AdminConfig, shown: Shown<'_>) -> Result<Option<(Holder, Option<Scope>)>, UnknownToken> {
+    if let Some(presented) = bearer(shown.headers) {
+        let token = config.token(presented).ok_or(UnknownToken)?;
+        return Ok(Some((Holder::Token(Arc::clone(&token.name)), Some(token.scope))));
+    }
+    let Some(identity) = shown.identity else {
+        return Ok(None);
+    };
+    Ok(Some(match config.certificate(&identity.names) {
+        Some(entry) => (Holder::Certificate(Arc::clone(&entry.name)), Some(entry.scope)),
+        None => (Holder::UnknownCertificate(identity.to_string().into()), None),
+    }))
+}
+
+fn unauthorized(detail: &str, error: &str) -> Box<Challenge> {
+    let authenticate = HeaderValue::try_from(format!("Bearer realm=\"handover\"{error}"));
+    Box::new(Challenge {
+        problem: Problem::new(ProblemType::Unauthorized, detail),
+        authenticate: authenticate.ok(),
+        holder: None,
+    })
+}
+
+/// Says what would let a caller in that has shown nothing.
+fn way_in(config: &AdminConfig) -> &'static str {
+    match (config.tokens.is_empty(), config.client_certificates.is_empty()) {
+        (false, true) => "send `Authorization: Bearer` with a token of [[admin.tokens]]",
+        (false, false) => {
+            "send `Authorization: Bearer` with a token of [[admin.tokens]], or show a client certificate of \
+             [[admin.client_certificates]]"
+        }
+        (true, _) => "show a client certificate of [[admin.client_certificates]]",
+    }
+}
+
+impl Holder {
+    /// Returns its name, for the audit.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Token(name) | Self::Certificate(name) | Self::UnknownCertificate(name) => name,
+        }
+    }
+
+    /// Returns what it has shown, for the audit.
+    pub(super) const fn by(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::Certificate(_) => "certificate",
+            Self::UnknownCertificate(_) => "unknown_certificate",
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(name) => write!(formatter, "the token {name:?}"),
+            Self::Certificate(name) | Self::UnknownCertificate(name) => {
+                write!(formatter, "the client certificate {name:?}")
+            }
+        }
     }
 }
 

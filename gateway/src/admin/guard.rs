@@ -1,6 +1,8 @@
-//! Who may ask: without tokens nobody that came through a name of the outside world, with tokens whoever has one, and
-//! never a web page of another origin. What was to change something leaves a line for the audit, refused or not.
+//! Who may ask: where nobody is asked who he is, nobody that came through a name of the outside world; else whoever has a
+//! token or a client certificate; and never a web page of another origin. What was to change something leaves a line for
+//! the audit, refused or not.
 //!
+//! Browsers show client certificates for whatever page asks, so those are no better against such pages than nothing.
 //! A page in an operator's browser can send requests to the loopback interface. By DNS rebinding it can even read the
 //! answers, but then its `Host` is a name of its own; a plain cross-site request carries its `Origin`.
 
@@ -16,7 +18,7 @@ use handover_protocol::admin::{Problem, ProblemType};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info};
 
-use super::access::{Access, Grant, is_look};
+use super::access::{Access, Grant, Holder, Shown, is_look};
 use super::listener::Caller;
 use super::refusal::respond;
 
@@ -35,22 +37,31 @@ pub(super) struct Guard {
 /// done, and a line for the audit.
 pub(super) async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let access = &guard.access;
-    let names = if access.needs_tokens() || is_from_this_machines_socket(&request) {
+    let names = if access.asks_who() || is_from_this_machines_socket(&request) {
         Names::Any
     } else {
         Names::Loopback
     };
+    let caller = request.extensions().get::<Caller>();
+    let shown = Shown {
+        headers: request.headers(),
+        identity: caller.and_then(Caller::identity),
+    };
     if let Err(problem) = check(&request, names) {
-        audit(&request, None, problem.status);
+        let who = access.holder(shown).map_or(Who::Nobody, Who::Holder);
+        audit(&request, &who, problem.status);
         return respond(&problem);
     }
-    let grant = match access.check(request.method(), request.uri().path(), request.headers()) {
+    let grant = match access.check(request.method(), request.uri().path(), shown) {
         Ok(grant) => grant,
         Err(challenge) => {
-            audit(&request, None, challenge.problem.status);
+            let who = challenge.holder.map_or(Who::Nobody, Who::Holder);
+            audit(&request, &who, challenge.problem.status);
             let mut response = respond(&challenge.problem);
-            let headers = response.headers_mut();
-            headers.insert(header::WWW_AUTHENTICATE, challenge.authenticate);
+            if let Some(authenticate) = challenge.authenticate {
+                let headers = response.headers_mut();
+                headers.insert(header::WWW_AUTHENTICATE, authenticate);
+            }
             return response;
         }
     };
@@ -59,9 +70,13 @@ pub(super) async fn admit(State(guard): State<Guard>, request: Request, next: Ne
     }
     let (parts, body) = request.into_parts();
     let record = Request::from_parts(parts.clone(), axum::body::Body::empty());
+    let who = match grant {
+        Grant::Known(holder) => Who::Holder(holder),
+        Grant::Place | Grant::Open => Who::Place,
+    };
     let change = async move {
         let response = next.run(Request::from_parts(parts, body)).await;
-        audit(&record, Some(&grant), response.status().as_u16());
+        audit(&record, &who, response.status().as_u16());
         response
     };
     let carried_out = guard.tasks.spawn(change.in_current_span()).await;
@@ -80,27 +95,37 @@ fn is_from_this_machines_socket(request: &Request) -> bool {
     caller.is_some_and(Caller::is_local_user)
 }
 
+/// By whom a call is, for the audit.
+enum Who {
+    Holder(Holder),
+    /// Known by where it comes from only.
+    Place,
+    Nobody,
+}
+
 /// Says who was to change what, from where, and what came of it.
-fn audit(request: &Request, grant: Option<&Grant>, status: u16) {
+fn audit(request: &Request, who: &Who, status: u16) {
     if is_look(request.method()) {
         return;
     }
     let caller = request.extensions().get::<Caller>();
     let from = caller.map_or_else(String::new, ToString::to_string);
-    let who = match grant {
-        Some(Grant::Token(name)) => name.to_string(),
-        Some(Grant::Place | Grant::Open) => caller.map_or_else(String::new, Caller::place),
-        None => "nobody".to_owned(),
+    let (who, by) = match who {
+        Who::Holder(holder) => (holder.name().to_owned(), holder.by()),
+        Who::Place => (caller.map_or_else(String::new, Caller::place), "place"),
+        Who::Nobody => ("nobody".to_owned(), "nothing"),
     };
     let (method, path) = (request.method(), request.uri().path());
-    info!(target: "audit", %who, %from, %method, path, status, "admin call");
+    info!(target: "audit", %who, by, %from, %method, path, status, "admin call");
 }
 
 fn check(request: &Request, names: Names) -> Result<(), Box<Problem>> {
     let headers = request.headers();
     let host = host_of(request, names)?;
     let origins: Vec<_> = headers.get_all(header::ORIGIN).iter().collect();
-    let own_origin = host.map(|host| format!("http://{host}"));
+    let is_secure = request.extensions().get::<Caller>().is_some_and(Caller::is_secure);
+    let scheme = if is_secure { "https" } else { "http" };
+    let own_origin = host.map(|host| format!("{scheme}://{host}"));
     let is_own = |origin: &HeaderValue| {
         own_origin
             .as_ref()

@@ -12,18 +12,27 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::Admin;
 use super::reserve::{Reserve, is_out_of_files};
-use super::socket::{AdminListener, Peer, Stream};
-use crate::telemetry::label::Limit;
+use super::socket::{AdminListener, Peer, Raw, Security, Stream};
+use crate::telemetry::Metrics;
+use crate::telemetry::label::{Limit, TlsOutcome};
+use crate::tls::{HandshakeFault, Identity, OperatorsAcceptor};
 
 /// Who asked, for the log.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
-    peer: Peer,
+    line: Line,
     agent: String,
+}
+
+/// The connection that it asks over.
+#[derive(Debug, Clone)]
+struct Line {
+    peer: Peer,
+    security: Security,
 }
 
 /// Answers on `listener` until `shutdown`; calls under way are answered to their end in `tasks`.
@@ -48,11 +57,18 @@ pub async fn serve(listener: impl Into<AdminListener>, admin: Admin, tasks: Task
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
+            Ok((raw, peer)) => {
                 let (router, shutdown) = (router.clone(), shutdown.clone());
+                let (acceptor, metrics) = (listener.acceptor().cloned(), Arc::clone(&metrics));
                 let loan = loan.take();
                 tasks.spawn(async move {
-                    answer(stream, peer, router, shutdown).await;
+                    let secured = tokio::select! {
+                        secured = secure(raw, peer, acceptor.as_deref(), &metrics) => secured,
+                        () = shutdown.cancelled() => None,
+                    };
+                    if let Some((stream, security)) = secured {
+                        answer(stream, Line { peer, security }, router, shutdown).await;
+                    }
                     drop((place, loan));
                 });
             }
@@ -71,10 +87,36 @@ pub async fn serve(listener: impl Into<AdminListener>, admin: Admin, tasks: Task
     }
 }
 
-async fn answer(stream: TokioIo<Box<dyn Stream>>, peer: Peer, router: Router, shutdown: CancellationToken) {
+/// Shakes hands where that is asked for; nothing where it fails.
+async fn secure(
+    raw: Raw,
+    peer: Peer,
+    acceptor: Option<&OperatorsAcceptor>,
+    metrics: &Metrics,
+) -> Option<(TokioIo<Box<dyn Stream>>, Security)> {
+    match raw.secure(acceptor).await {
+        Ok((stream, security)) => {
+            if let Security::Tls(_) = security {
+                metrics.admin_tls_handshakes.of(TlsOutcome::Full).inc();
+            }
+            Some((stream, security))
+        }
+        Err(fault) => {
+            metrics.admin_tls_handshakes.of(fault.outcome()).inc();
+            if let HandshakeFault::Timeout = fault {
+                metrics.limit_hits.of(Limit::TlsHandshakeTimeout).inc();
+            }
+            info!(%peer, %fault, "no TLS with a caller of the admin API");
+            None
+        }
+    }
+}
+
+async fn answer(stream: TokioIo<Box<dyn Stream>>, line: Line, router: Router, shutdown: CancellationToken) {
+    let peer = line.peer;
     let service = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        let caller = Caller::new(peer, request.headers());
+        let caller = Caller::new(line.clone(), request.headers());
         request.extensions_mut().insert(caller);
         hyper::service::Service::call(&service, request)
     });
@@ -98,19 +140,17 @@ async fn answer(stream: TokioIo<Box<dyn Stream>>, peer: Peer, router: Router, sh
 }
 
 impl Caller {
-    fn new(peer: Peer, headers: &HeaderMap) -> Self {
+    fn new(line: Line, headers: &HeaderMap) -> Self {
         let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
         Self {
-            peer,
+            line,
             agent: agent.unwrap_or("unknown").chars().take(AGENT_LENGTH_MAX).collect(),
         }
     }
-}
 
-impl Caller {
     /// Reads whether a process of this machine asks through the socket in the file system.
     pub(super) fn is_local_user(&self) -> bool {
-        match self.peer {
+        match self.line.peer {
             Peer::Unix(_) => true,
             Peer::Tcp(_) => false,
         }
@@ -118,13 +158,29 @@ impl Caller {
 
     /// Returns where it asks from.
     pub(super) fn place(&self) -> String {
-        self.peer.to_string()
+        self.line.peer.to_string()
+    }
+
+    /// Reads whether it speaks TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        match self.line.security {
+            Security::Plain => false,
+            Security::Tls(_) => true,
+        }
+    }
+
+    /// Returns whom its client certificate names, where it has shown one that was verified.
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        match &self.line.security {
+            Security::Plain => None,
+            Security::Tls(identity) => identity.as_deref(),
+        }
     }
 }
 
 impl fmt::Display for Caller {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} ({})", self.peer, self.agent)
+        write!(formatter, "{} ({})", self.line.peer, self.agent)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The admin listener: the API of drains, boards, moves and servers, the metrics and the probes.
 //!
-//! Without tokens it answers on this machine, under loopback names only; with tokens, to whoever has one; and never to a
-//! web page of another origin.
+//! Where nobody is asked who he is, it answers on this machine, under loopback names only; else whoever has a token or a
+//! client certificate; and never a web page of another origin.
 //! Handlers read and give orders; what an order comes to is decided by [`crate::drain`] and behind [`Fleet`].
 
 mod access;

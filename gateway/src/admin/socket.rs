@@ -1,4 +1,5 @@
-//! Where the admin listener is bound: an address, or a socket in the file system that only its owner may open.
+//! Where the admin listener is bound: an address, with TLS or without, or a socket in the file system that only its
+//! owner may open.
 
 use std::fmt;
 use std::fs::{self, Permissions};
@@ -6,21 +7,44 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::config::AdminAddress;
+use crate::tls::{HandshakeFault, Identity, OperatorsAcceptor};
 
 /// A bound admin listener.
 #[derive(Debug)]
-pub enum AdminListener {
+pub struct AdminListener {
+    place: Place,
+    /// Of callers over TCP.
+    acceptor: Option<Arc<OperatorsAcceptor>>,
+}
+
+#[derive(Debug)]
+enum Place {
     /// At an address.
     Tcp(TcpListener),
     /// At a path, which is removed with the listener.
     Unix(UnixListener, PathBuf),
+}
+
+/// An accepted connection before anything was said on it.
+pub(super) enum Raw {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// How a caller speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Security {
+    Plain,
+    /// By TLS, with whom its certificate names, where it has shown one.
+    Tls(Option<Arc<Identity>>),
 }
 
 /// Who is at the other end.
@@ -73,13 +97,27 @@ impl AdminListener {
             source,
         };
         match address {
-            AdminAddress::Tcp(tcp) => Ok(Self::Tcp(TcpListener::bind(tcp).await.map_err(refused)?)),
+            AdminAddress::Tcp(tcp) => Ok(TcpListener::bind(tcp).await.map_err(refused)?.into()),
             AdminAddress::Unix(path) => {
                 clear(path, address)?;
                 let listener = bind_for_owner(path).map_err(refused)?;
-                Ok(Self::Unix(listener, path.clone()))
+                Ok(Self::at(Place::Unix(listener, path.clone())))
             }
         }
+    }
+
+    /// Speaks TLS with callers over TCP.
+    #[must_use]
+    pub fn secured(self, acceptor: Option<Arc<OperatorsAcceptor>>) -> Self {
+        Self { acceptor, ..self }
+    }
+
+    fn at(place: Place) -> Self {
+        Self { place, acceptor: None }
+    }
+
+    pub(super) fn acceptor(&self) -> Option<&Arc<OperatorsAcceptor>> {
+        self.acceptor.as_ref()
     }
 
     /// Returns where it listens: port 0 took a free one.
@@ -87,23 +125,23 @@ impl AdminListener {
     /// # Errors
     /// When the system does not say.
     pub fn address(&self) -> io::Result<AdminAddress> {
-        match self {
-            Self::Tcp(listener) => listener.local_addr().map(AdminAddress::Tcp),
-            Self::Unix(_, path) => Ok(AdminAddress::Unix(path.clone())),
+        match &self.place {
+            Place::Tcp(listener) => listener.local_addr().map(AdminAddress::Tcp),
+            Place::Unix(_, path) => Ok(AdminAddress::Unix(path.clone())),
         }
     }
 
     /// Waits for a connection. Cancel-safe, as the listeners' own `accept` is.
-    pub(super) async fn accept(&self) -> io::Result<(TokioIo<Box<dyn Stream>>, Peer)> {
-        match self {
-            Self::Tcp(listener) => {
+    pub(super) async fn accept(&self) -> io::Result<(Raw, Peer)> {
+        match &self.place {
+            Place::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                Ok((TokioIo::new(Box::new(stream)), Peer::Tcp(peer)))
+                Ok((Raw::Tcp(stream), Peer::Tcp(peer)))
             }
-            Self::Unix(listener, _) => {
+            Place::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
                 let user = stream.peer_cred().ok().map(|owner| owner.uid());
-                Ok((TokioIo::new(Box::new(stream)), Peer::Unix(user)))
+                Ok((Raw::Unix(stream), Peer::Unix(user)))
             }
         }
     }
@@ -111,11 +149,32 @@ impl AdminListener {
 
 impl From<TcpListener> for AdminListener {
     fn from(listener: TcpListener) -> Self {
-        Self::Tcp(listener)
+        Self::at(Place::Tcp(listener))
     }
 }
 
-impl Drop for AdminListener {
+impl Raw {
+    /// Shakes hands for TLS where the listener speaks it.
+    ///
+    /// # Errors
+    /// When the caller has not got through.
+    pub(super) async fn secure(
+        self,
+        acceptor: Option<&OperatorsAcceptor>,
+    ) -> Result<(TokioIo<Box<dyn Stream>>, Security), HandshakeFault> {
+        let (stream, security): (Box<dyn Stream>, _) = match (self, acceptor) {
+            (Self::Tcp(stream), Some(acceptor)) => {
+                let (stream, identity) = acceptor.accept(stream).await?;
+                (Box::new(stream), Security::Tls(identity.map(Arc::new)))
+            }
+            (Self::Tcp(stream), None) => (Box::new(stream), Security::Plain),
+            (Self::Unix(stream), _) => (Box::new(stream), Security::Plain),
+        };
+        Ok((TokioIo::new(stream), security))
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
         if let Self::Unix(_, path) = self {
             // It may have been removed by whoever comes after us.

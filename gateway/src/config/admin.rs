@@ -8,6 +8,8 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::tls::CertificateFiles;
+
 /// Where the admin API is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdminAddress {
@@ -20,8 +22,12 @@ pub enum AdminAddress {
 /// Who may use the admin API.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AdminConfig {
-    /// Once there is one, every call but a probe needs one.
+    /// Once there is one, every call but a probe needs a token or a client certificate.
     pub tokens: Vec<AdminToken>,
+    /// Whose certificates count; as soon as there is one, the same holds.
+    pub client_certificates: Vec<AdminCertificate>,
+    /// By which the API is served with TLS; none where it is not.
+    pub tls: Option<AdminTls>,
     /// Whether `/metrics` is shown without a token.
     pub metrics_open: bool,
 }
@@ -36,7 +42,25 @@ pub struct AdminToken {
     pub(super) digest: [u8; 32],
 }
 
-/// What a token may be used for; each scope includes those before it.
+/// One name that may stand in a client's certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminCertificate {
+    /// The name; shown in the audit lines.
+    pub name: Arc<str>,
+    /// What it may be used for.
+    pub scope: Scope,
+}
+
+/// TLS at the admin listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminTls {
+    /// What whoever asks is shown.
+    pub files: CertificateFiles,
+    /// PEM: the authorities whose client certificates are believed; none where nobody is asked for one.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// What a token or client certificate may be used for; each scope includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// To look.
@@ -75,6 +99,17 @@ impl fmt::Display for AdminAddress {
 }
 
 impl AdminConfig {
+    /// Reads whether callers are asked who they are.
+    pub fn asks_who(&self) -> bool {
+        !self.tokens.is_empty() || !self.client_certificates.is_empty()
+    }
+
+    /// Finds the entry of one of the names that stand in a certificate; the first entry counts.
+    pub fn certificate(&self, names: &[String]) -> Option<&AdminCertificate> {
+        let is_named = |entry: &&AdminCertificate| names.iter().any(|name| **name == *entry.name);
+        self.client_certificates.iter().find(is_named)
+    }
+
     /// Finds whose token it is. Every token is compared, each in constant time.
     pub fn token(&self, presented: &[u8]) -> Option<&AdminToken> {
         let digest = digest_of(presented);

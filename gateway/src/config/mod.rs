@@ -37,7 +37,7 @@ use finding::Findings;
 
 use crate::telemetry::Redaction;
 
-pub use admin::{AdminAddress, AdminConfig, AdminToken, Scope};
+pub use admin::{AdminAddress, AdminCertificate, AdminConfig, AdminTls, AdminToken, Scope};
 pub use board_source::{BoardIdFault, BoardSource};
 pub use command::{CommandFault, CommandTemplate};
 pub use drain::{BOARD_MOVE_INTERVAL, BOARD_MOVE_INTERVAL_MAX, DrainConfig};
@@ -185,7 +185,8 @@ pub struct Listen {
     pub traffic: Vec<SocketAddr>,
     /// Addresses for clients with TLS; of the two lists one at least names an address.
     pub traffic_tls: Vec<SocketAddr>,
-    /// Where the admin API, `/metrics`, `/livez` and `/readyz` are; beyond this machine only with tokens.
+    /// Where the admin API, `/metrics`, `/livez` and `/readyz` are; beyond this machine only for tokens or client
+    /// certificates.
     pub admin: AdminAddress,
     /// Who begins its connections by a PROXY header that says for whom they are.
     pub proxy_protocol: Networks,

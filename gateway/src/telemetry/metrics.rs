@@ -64,6 +64,8 @@ pub struct Metrics {
     /// TLS handshakes with clients.
     pub tls_handshakes: CounterRow<TlsOutcome>,
     certificate_ends: IntGaugeVec,
+    /// TLS handshakes at the admin listener.
+    pub admin_tls_handshakes: CounterRow<TlsOutcome>,
     /// PROXY headers of listed peers.
     pub proxy_headers: CounterRow<ProxyHeaderOutcome>,
     /// Plain requests.
@@ -243,6 +245,12 @@ impl Metrics {
                 into,
                 "handover_tls_handshakes_total",
                 "TLS handshakes with clients.",
+                "outcome",
+            ),
+            admin_tls_handshakes: CounterRow::register(
+                into,
+                "handover_admin_tls_handshakes_total",
+                "TLS handshakes at the admin listener.",
                 "outcome",
             ),
             proxy_headers: CounterRow::register(

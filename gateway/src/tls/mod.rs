@@ -5,13 +5,15 @@
 mod acceptor;
 mod certificate;
 mod certificates;
-mod reload;
+mod operators;
+mod validity;
 mod wire;
 
 pub use acceptor::{Acceptor, HandshakeFault};
 pub use certificate::{Certificate, CertificateFault, Validity};
 pub use certificates::{Certificates, CertificatesError};
-pub use reload::{exchange_certificates, note_ends};
+pub use operators::{Identity, OperatorsAcceptor, OperatorsFault, OperatorsFiles};
+pub use validity::note_ends;
 pub use wire::Wire;
 
 #[cfg(test)]

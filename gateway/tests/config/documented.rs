@@ -18,6 +18,9 @@ fn folder() -> tempfile::TempDir {
     let made = rcgen::generate_simple_self_signed(["app.example".to_owned()]).expect("the name is sound");
     fs::write(folder.path().join("app.pem"), made.cert.pem()).expect("the folder was just made");
     fs::write(folder.path().join("app.key"), made.signing_key.serialize_pem()).expect("the folder was just made");
+    fs::write(folder.path().join("admin.pem"), made.cert.pem()).expect("the folder was just made");
+    fs::write(folder.path().join("admin.key"), made.signing_key.serialize_pem()).expect("the folder was just made");
+    fs::write(folder.path().join("operators.pem"), made.cert.pem()).expect("the folder was just made");
     folder
 }
 

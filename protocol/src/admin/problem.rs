@@ -58,10 +58,12 @@ pub enum ProblemType {
     ForbiddenHost,
     /// A web page of another origin asks.
     ForbiddenOrigin,
-    /// Tokens are configured, and the request brings none of them; see `WWW-Authenticate`.
+    /// Tokens or client certificates are asked for, and the request brings none of them; see `WWW-Authenticate`.
     Unauthorized,
-    /// The token's scope does not reach this call; see `WWW-Authenticate`.
+    /// The scope of the token or client certificate does not reach this call; see `WWW-Authenticate`.
     InsufficientScope,
+    /// The client certificate is of the right authority, and names nobody whom the configuration knows.
+    UnknownCertificate,
     /// There is no such path.
     UnknownPath,
     /// The path knows other methods; see `Allow`.
@@ -107,7 +109,7 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// Every type, for documents and tests.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::BadJson,
         Self::InvalidField,
         Self::UnknownReference,
@@ -120,6 +122,7 @@ impl ProblemType {
         Self::ForbiddenOrigin,
         Self::Unauthorized,
         Self::InsufficientScope,
+        Self::UnknownCertificate,
         Self::UnknownPath,
         Self::MethodNotAllowed,
         Self::UnknownDrain,
@@ -147,7 +150,7 @@ impl ProblemType {
         match self {
             Self::BadJson | Self::InvalidField => 400,
             Self::Unauthorized => 401,
-            Self::ForbiddenHost | Self::ForbiddenOrigin | Self::InsufficientScope => 403,
+            Self::ForbiddenHost | Self::ForbiddenOrigin | Self::InsufficientScope | Self::UnknownCertificate => 403,
             Self::UnknownPath
             | Self::UnknownDrain
             | Self::UnknownBoard
@@ -188,8 +191,9 @@ impl ProblemType {
             Self::UnsupportedMediaType => "The body must be application/json",
             Self::ForbiddenHost => "The admin API answers under loopback names only",
             Self::ForbiddenOrigin => "The admin API does not answer web pages of other origins",
-            Self::Unauthorized => "The request needs a token",
-            Self::InsufficientScope => "The token may not be used for this",
+            Self::Unauthorized => "The request needs a token or a client certificate",
+            Self::InsufficientScope => "The token or client certificate may not be used for this",
+            Self::UnknownCertificate => "The client certificate is nobody's who may use the admin API",
             Self::UnknownPath => "There is no such path",
             Self::MethodNotAllowed => "The path does not know this method",
             Self::UnknownDrain => "There is no such drain",

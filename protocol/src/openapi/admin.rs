@@ -8,8 +8,8 @@ use crate::admin::ProblemType::{
     self, BadJson, BoardNotMovable, BodyTooLarge, ConfigInvalid, DrainConflict, DrainEnded, DrainExists, ForbiddenHost,
     ForbiddenOrigin, IdempotencyMismatch, ImpossibleDrain, ImpossibleServer, InsufficientScope, Internal, InvalidField,
     RegistryUnavailable, ServerAlive, ServerConfigured, ServerInUse, ShuttingDown, Starting, TargetNotReady,
-    Unauthorized, UndoWindowOver, UnknownBoard, UnknownDrain, UnknownReference, UnknownServer, UnknownSession,
-    UnsupportedMediaType,
+    Unauthorized, UndoWindowOver, UnknownBoard, UnknownCertificate, UnknownDrain, UnknownReference, UnknownServer,
+    UnknownSession, UnsupportedMediaType,
 };
 use crate::admin::{
     BoardList, BoardView, ConfigReloaded, DeathReport, DrainEvent, DrainList, DrainPreview, DrainRequest, DrainStatus,
@@ -121,9 +121,9 @@ pub fn admin() -> OpenApi {
             refused(call, [ConfigInvalid, ShuttingDown]).end()
         },
     );
-    document.finish(
+    document.finish_for_operators(
         "Handover admin API",
-        "Drains, boards and moves. Later versions add fields and change none. It answers on the loopback interface or a Unix socket, elsewhere with tokens only: `Authorization: Bearer`, of the scope read for GET, admin for the configuration, servers and sessions, and operate for all else.",
+        "Drains, boards and moves. Later versions add fields and change none. It answers on the loopback interface or a Unix socket, elsewhere only to whoever has a token or a client certificate: of the scope read for GET, admin for the configuration, servers and sessions, and operate for all else.",
     )
 }
 
@@ -350,6 +350,7 @@ fn refused<const N: usize>(call: Call<'_>, kinds: [ProblemType; N]) -> Call<'_> 
         InvalidField,
         Unauthorized,
         InsufficientScope,
+        UnknownCertificate,
         ForbiddenHost,
         ForbiddenOrigin,
         Starting,

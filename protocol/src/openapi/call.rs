@@ -79,6 +79,28 @@ impl Document {
         document
     }
 
+    /// Returns the document, every call of which takes a token or a client certificate where the gateway asks for one.
+    pub(super) fn finish_for_operators(self, title: &str, description: &str) -> OpenApi {
+        let mut document = self.finish(title, description);
+        let token = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("One of `[[admin.tokens]]`."))
+            .build();
+        let certificate = SecurityScheme::MutualTls {
+            description: Some("A client certificate that `[[admin.client_certificates]]` names.".to_owned()),
+            deprecated: None,
+            extensions: None,
+        };
+        if let Some(components) = &mut document.components {
+            components.add_security_scheme(OPERATORS_TOKEN, SecurityScheme::Http(token));
+            components.add_security_scheme(OPERATORS_CERTIFICATE, certificate);
+        }
+        let nothing = SecurityRequirement::default();
+        let shown = [OPERATORS_TOKEN, OPERATORS_CERTIFICATE].map(|name| SecurityRequirement::new(name, [""; 0]));
+        document.security = Some([nothing].into_iter().chain(shown).collect());
+        document
+    }
+
     fn reference<T: ToSchema>(&mut self) -> Ref {
         let mut needed = vec![(T::name().into_owned(), T::schema())];
         T::schemas(&mut needed);
@@ -252,6 +274,8 @@ fn components(schemas: BTreeMap<String, RefOr<Schema>>) -> Components {
 }
 
 const TOKEN: &str = "control_token";
+const OPERATORS_TOKEN: &str = "admin_token";
+const OPERATORS_CERTIFICATE: &str = "client_certificate";
 const EVENT_STREAM: &str = "text/event-stream";
 const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";

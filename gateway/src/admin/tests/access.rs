@@ -16,6 +16,7 @@ fn tokens(metrics_open: bool) -> AdminConfig {
             AdminToken::new("ann", Scope::Admin, "admin-token-0123456789"),
         ],
         metrics_open,
+        ..AdminConfig::default()
     }
 }
 

@@ -1,17 +1,20 @@
-//! Reads `[admin]` and `[[admin.tokens]]`.
+//! Reads `[admin]`, `[admin.tls]`, `[[admin.tokens]]` and `[[admin.client_certificates]]`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::server::read_token;
+use super::tls::{path, read_certificate};
 use super::tree::{Item, Section};
 use crate::config::admin::digest_of;
-use crate::config::{AdminConfig, AdminToken, Scope};
+use crate::config::{AdminCertificate, AdminConfig, AdminTls, AdminToken, CertificateFiles, Scope};
+use crate::tls::{OperatorsFault, OperatorsFiles};
 
 /// Reads who may use the admin API.
 pub(super) fn read_admin(mut section: Section<'_>, folder: &Path) -> AdminConfig {
     let mut admin = AdminConfig::default();
     section.flag("metrics_open", &mut admin.metrics_open);
     let sections = section.optional_sections("tokens", "name, token_file and scope");
+    read_operators(&mut section, &mut admin, folder);
     section.close();
     for section in sections {
         let key = section.spot.key().to_owned();
@@ -29,6 +32,96 @@ pub(super) fn read_admin(mut section: Section<'_>, folder: &Path) -> AdminConfig
     admin
 }
 
+/// Reads TLS, and whose client certificates count.
+fn read_operators(section: &mut Section<'_>, admin: &mut AdminConfig, folder: &Path) {
+    let is_tls = section.has("tls");
+    let mut tls = section.section("tls");
+    let client_ca_spot = tls.spot_of("client_ca_file");
+    let client_ca = tls.take("client_ca_file");
+    let has_client_ca = client_ca.is_some();
+    if is_tls {
+        let files = read_certificate(&mut tls, folder);
+        let client_ca = client_ca.map(|item| (path(&item, folder), item));
+        if let Some(files) = files {
+            admin.tls = read_tls(files, client_ca);
+        }
+    } else {
+        tls.take("certificate_file");
+        tls.take("key_file");
+    }
+    tls.close();
+    let spot = section.spot_of("client_certificates");
+    let entries = section.optional_sections("client_certificates", "name and scope");
+    let is_anybody_named = !entries.is_empty();
+    for entry in entries {
+        let key = entry.spot.key().to_owned();
+        let spot = entry.spot.clone();
+        let Some(entry) = read_client_certificate(entry) else {
+            continue;
+        };
+        if admin.client_certificates.iter().any(|other| other.name == entry.name) {
+            spot.fault(
+                format!("has the name of an entry before {key}"),
+                "leave one of them: it says what the name may do",
+            );
+        }
+        admin.client_certificates.push(entry);
+    }
+    if is_anybody_named && !has_client_ca {
+        let fix = "add [admin.tls] with certificate_file, key_file and client_ca_file, the CA that has issued them";
+        spot.fault(
+            "names certificates, and admin.tls.client_ca_file names nobody who issues them",
+            fix,
+        );
+    }
+    if has_client_ca && !is_anybody_named {
+        let fix = "add [[admin.client_certificates]] with the name in a certificate and its scope, or remove the CA";
+        client_ca_spot.fault(
+            "believes certificates, and [[admin.client_certificates]] lets nobody do anything",
+            fix,
+        );
+    }
+}
+
+fn read_tls(files: CertificateFiles, client_ca: Option<(Option<PathBuf>, Item<'_>)>) -> Option<AdminTls> {
+    let (client_ca, item) = match client_ca {
+        Some((path, item)) => (Some(path?), Some(item)),
+        None => (None, None),
+    };
+    let tls = AdminTls { files, client_ca };
+    match (OperatorsFiles::load(&tls), item) {
+        (Ok(_), _) => Some(tls),
+        (Err(fault @ OperatorsFault::Authority { .. }), Some(item)) => {
+            let fix = "name a PEM file with the CA's certificate, readable by the gateway's user";
+            item.spot.fault(format!("cannot be used: {fault}"), fix);
+            None
+        }
+        // The certificate and its key were read just before, and their faults are told there.
+        (Err(OperatorsFault::Authority { .. } | OperatorsFault::Certificate(_) | OperatorsFault::Tls(_)), _) => None,
+    }
+}
+
+fn read_client_certificate(mut section: Section<'_>) -> Option<AdminCertificate> {
+    let name = section.require("name", "\"release-pipeline\"");
+    let scope = section.require("scope", "\"operate\"");
+    section.close();
+    let fix = "write a name of the certificate: its common name, a DNS name, an e-mail address or a URI";
+    let name = name.and_then(|item| super::non_empty(&item, fix));
+    let scope = scope.and_then(|item| read_scope(&item));
+    Some(AdminCertificate {
+        name: name?.into(),
+        scope: scope?,
+    })
+}
+
+fn read_scope(item: &Item<'_>) -> Option<Scope> {
+    Some(match item.choice(&["read", "operate", "admin"])? {
+        "admin" => Scope::Admin,
+        "operate" => Scope::Operate,
+        _ => Scope::Read,
+    })
+}
+
 fn read_entry<'f>(mut section: Section<'f>, folder: &Path) -> Option<(AdminToken, super::tree::Spot<'f>)> {
     let spot = section.spot.clone();
     let name = section.require("name", "\"release-pipeline\"");
@@ -37,13 +130,7 @@ fn read_entry<'f>(mut section: Section<'f>, folder: &Path) -> Option<(AdminToken
     let sha256 = section.take("sha256");
     section.close();
     let name = name.and_then(|item| super::non_empty(&item, "name who holds it"));
-    let scope = scope.and_then(|item| {
-        Some(match item.choice(&["read", "operate", "admin"])? {
-            "admin" => Scope::Admin,
-            "operate" => Scope::Operate,
-            _ => Scope::Read,
-        })
-    });
+    let scope = scope.and_then(|item| read_scope(&item));
     let digest = match (file, sha256) {
         (Some(file), None) => read_token(&file, folder).map(|token| digest_of(token.reveal().as_bytes())),
         (None, Some(item)) => read_digest(&item),

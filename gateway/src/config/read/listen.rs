@@ -33,8 +33,15 @@ pub(super) fn read_listen(mut section: Section<'_>, access: &AdminConfig, folder
         spot.fault("is empty", "name at least one address: [\"127.0.0.1:8080\"]");
     }
     let admin = admin.and_then(|item| Some((read_admin(&item, folder)?, item)));
-    if let Some((AdminAddress::Tcp(address), item)) = &admin {
-        check_admin(*address, access, &addresses, item);
+    match &admin {
+        Some((AdminAddress::Tcp(address), item)) => check_admin(*address, access, &addresses, item),
+        Some((AdminAddress::Unix(_), item)) if access.tls.is_some() => {
+            let fix =
+                "name an address such as \"0.0.0.0:8081\", or remove [admin.tls] and [[admin.client_certificates]]";
+            item.spot
+                .fault("is a socket in the file system, which speaks no TLS", fix);
+        }
+        Some((AdminAddress::Unix(_), _)) | None => {}
     }
     Some(Listen {
         traffic: traffic.filter(|_| is_whole)?,
@@ -95,16 +102,16 @@ fn read_address(item: &Item<'_>) -> Option<SocketAddr> {
 }
 
 fn check_admin(admin: SocketAddr, access: &AdminConfig, traffic: &[SocketAddr], item: &Item<'_>) {
-    if !admin.ip().is_loopback() && access.tokens.is_empty() {
+    if !admin.ip().is_loopback() && !access.asks_who() {
         let fix = format!(
             "use \"127.0.0.1:{}\" or \"unix:/run/handover/admin.sock\", or add [[admin.tokens]] with name, token_file and \
              scope",
             admin.port()
         );
-        item.spot
-            .fault("lets anybody who reaches it move boards: there are no tokens", fix);
-    } else if !admin.ip().is_loopback() {
-        let fix = "use it only within a network you trust; tokens can be read on the way";
+        let problem = "lets anybody who reaches it move boards: there are neither tokens nor client certificates";
+        item.spot.fault(problem, fix);
+    } else if !admin.ip().is_loopback() && access.tls.is_none() {
+        let fix = "add [admin.tls] with certificate_file and key_file: tokens can be read on the way";
         item.spot.warning("is neither loopback nor TLS", fix);
     }
     if traffic.iter().any(|address| collide(*address, admin)) {

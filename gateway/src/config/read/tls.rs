@@ -29,7 +29,11 @@ pub(super) fn read_tls(root: &mut Section<'_>, listen: Option<&Listen>, folder: 
     let is_named = !sections.is_empty();
     tls.certificates = sections
         .into_iter()
-        .filter_map(|section| read_certificate(section, folder))
+        .filter_map(|mut section| {
+            let files = read_certificate(&mut section, folder);
+            section.close();
+            files
+        })
         .collect();
     section.close();
     let listens = listen.is_some_and(|listen| !listen.traffic_tls.is_empty());
@@ -44,10 +48,10 @@ pub(super) fn read_tls(root: &mut Section<'_>, listen: Option<&Listen>, folder: 
     tls
 }
 
-fn read_certificate(mut section: Section<'_>, folder: &Path) -> Option<CertificateFiles> {
+/// Reads the certificate and the key that a section names.
+pub(super) fn read_certificate(section: &mut Section<'_>, folder: &Path) -> Option<CertificateFiles> {
     let certificate = section.require("certificate_file", "\"app.pem\"");
     let key = section.require("key_file", "\"app.key\"");
-    section.close();
     let (certificate, key) = (certificate?, key?);
     let files = CertificateFiles {
         certificate: path(&certificate, folder)?,
@@ -74,7 +78,7 @@ fn read_certificate(mut section: Section<'_>, folder: &Path) -> Option<Certifica
     Some(files)
 }
 
-fn path(item: &Item<'_>, folder: &Path) -> Option<PathBuf> {
+pub(super) fn path(item: &Item<'_>, folder: &Path) -> Option<PathBuf> {
     Some(folder.join(non_empty(item, "name a PEM file")?))
 }
 
