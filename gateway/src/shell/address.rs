@@ -12,6 +12,11 @@ pub enum AdminAddress {
         /// `host:port`, with brackets around an IPv6 address.
         authority: String,
     },
+    /// `https://host:port`.
+    Tls {
+        /// `host:port`, with brackets around an IPv6 address.
+        authority: String,
+    },
     /// `unix:/path`.
     Unix {
         /// The socket's file.
@@ -23,7 +28,7 @@ impl AdminAddress {
     /// Returns the `Host` that a request names.
     pub(super) fn host(&self) -> &str {
         match self {
-            Self::Tcp { authority } => authority,
+            Self::Tcp { authority } | Self::Tls { authority } => authority,
             Self::Unix { .. } => "localhost",
         }
     }
@@ -41,9 +46,9 @@ impl FromStr for AdminAddress {
                 Err(AddressFault::SocketPath)
             };
         }
-        let rest = match text.split_once("://") {
-            Some(("http", rest)) => rest,
-            Some(("https", _)) => return Err(AddressFault::Tls),
+        let (rest, is_tls) = match text.split_once("://") {
+            Some(("http", rest)) => (rest, false),
+            Some(("https", rest)) => (rest, true),
             Some(_) | None => return Err(AddressFault::Scheme),
         };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
@@ -53,10 +58,13 @@ impl FromStr for AdminAddress {
         }
         let authority = match parsed.port_u16() {
             Some(_) => authority.to_owned(),
-            None if authority.ends_with(parsed.host()) => format!("{authority}:80"),
+            None if authority.ends_with(parsed.host()) => format!("{authority}:{}", if is_tls { 443 } else { 80 }),
             None => return Err(AddressFault::Host),
         };
-        Ok(Self::Tcp { authority })
+        Ok(match is_tls {
+            true => Self::Tls { authority },
+            false => Self::Tcp { authority },
+        })
     }
 }
 
@@ -64,6 +72,7 @@ impl fmt::Display for AdminAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { authority } => write!(formatter, "http://{authority}"),
+            Self::Tls { authority } => write!(formatter, "https://{authority}"),
             Self::Unix { path } => write!(formatter, "unix:{}", path.display()),
         }
     }
@@ -73,13 +82,10 @@ impl fmt::Display for AdminAddress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddressFault {
     /// It begins with none of the known schemes.
-    #[error("has to begin with http:// or unix:/, as http://127.0.0.1:8081 or unix:/run/handover/admin.sock")]
+    #[error("has to begin with http://, https:// or unix:/, as http://127.0.0.1:8081 or unix:/run/handover/admin.sock")]
     Scheme,
-    /// It asks for TLS.
-    #[error("cannot be https: log in on the gateway's machine, or forward its port or socket (ssh -L)")]
-    Tls,
-    /// What stands behind `http://` is no host and port.
-    #[error("has to be http://HOST:PORT without user, path or query")]
+    /// What stands behind `http://` or `https://` is no host and port.
+    #[error("has to be http://HOST:PORT or https://HOST:PORT without user, path or query")]
     Host,
     /// What stands behind `unix:` is no absolute path.
     #[error("has to name the socket by its whole path, as unix:/run/handover/admin.sock")]
@@ -91,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_those_of_this_machine_or_of_a_port_without_tls() {
+    fn addresses_are_those_of_a_socket_or_of_a_port_with_tls_or_without() {
         let check = |text: &str, expected: Result<&str, AddressFault>| {
             let read = text.parse::<AdminAddress>().map(|address| address.to_string());
             assert_eq!(read, expected.map(str::to_owned), "{text}");
@@ -103,7 +109,9 @@ mod tests {
         check("unix:/run/a.sock", Ok("unix:/run/a.sock"));
         check("unix:///run/a.sock", Ok("unix:/run/a.sock"));
         check("unix:a.sock", Err(AddressFault::SocketPath));
-        check("https://gateway:1", Err(AddressFault::Tls));
+        check("https://gateway:1", Ok("https://gateway:1"));
+        check("https://[::1]", Ok("https://[::1]:443"));
+        check("https://gateway:1/v1", Err(AddressFault::Host));
         check("127.0.0.1:8081", Err(AddressFault::Scheme));
         check("http://gateway:1/v1", Err(AddressFault::Host));
         check("http://ann@gateway:1", Err(AddressFault::Host));

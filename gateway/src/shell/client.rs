@@ -1,7 +1,7 @@
 //! Calls of the admin API: one connection each, over TCP or a Unix socket.
 
 use std::io;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,19 +12,27 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::address::AdminAddress;
+use super::credentials::{CredentialFault, Credentials};
 use super::refusal::Refusal;
+use super::tls_fault::TlsFault;
 
 /// Calls one gateway.
 #[derive(Debug, Clone)]
 pub struct Client {
     address: AdminAddress,
     token: Option<HeaderValue>,
+    /// Missing where the address asks for none.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 /// One call.
@@ -84,16 +92,17 @@ impl Call {
 }
 
 impl Client {
-    /// Makes a client; the token is sent with each call.
+    /// Makes a client; what it has to show is shown with each call.
     ///
     /// # Errors
-    /// When the file cannot be read or holds no token.
-    pub fn new(address: AdminAddress, token_file: Option<&PathBuf>) -> Result<Self, TokenFault> {
-        let token = match token_file {
-            Some(file) => Some(read_token(file)?),
-            None => None,
+    /// When a file that the address needs cannot be used.
+    pub fn new(address: AdminAddress, credentials: &Credentials) -> Result<Self, CredentialFault> {
+        let token = credentials.token()?;
+        let tls = match &address {
+            AdminAddress::Tls { .. } => Some(credentials.tls()?),
+            AdminAddress::Tcp { .. } | AdminAddress::Unix { .. } => None,
         };
-        Ok(Self { address, token })
+        Ok(Self { address, token, tls })
     }
 
     /// Returns where the gateway is.
@@ -181,6 +190,10 @@ impl Client {
                 let stream = TcpStream::connect(authority.as_str()).await.map_err(unreachable)?;
                 self.exchange(TokioIo::new(stream), request).await
             }
+            AdminAddress::Tls { authority } => {
+                let stream = TcpStream::connect(authority.as_str()).await.map_err(unreachable)?;
+                self.exchange(TokioIo::new(self.secure(stream).await?), request).await
+            }
             AdminAddress::Unix { path } => {
                 let stream = UnixStream::connect(path).await.map_err(unreachable)?;
                 self.exchange(TokioIo::new(stream), request).await
@@ -192,14 +205,48 @@ impl Client {
     where
         S: Read + Write + Unpin + Send + 'static,
     {
-        let broken = |source| ClientError::Broken {
-            address: self.address.clone(),
-            source,
-        };
+        let broken = |source| self.broken(source);
         let (mut sender, connection) = http1::handshake(stream).await.map_err(broken)?;
         // Ends with the body, or when the response is dropped.
         tokio::spawn(connection);
         sender.send_request(request).await.map_err(broken)
+    }
+
+    async fn secure(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, ClientError> {
+        let insecure = |source: io::Error| match TlsFault::in_error(&source) {
+            Some(fault) => ClientError::Insecure {
+                address: self.address.clone(),
+                fault,
+            },
+            None => ClientError::Unreachable {
+                address: self.address.clone(),
+                source,
+            },
+        };
+        let unnamed = || insecure(io::Error::other("the host is no name that a certificate can have"));
+        let host = self.address.host();
+        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).map_err(|_| unnamed())?;
+        let config = self.tls.as_ref().ok_or_else(unnamed)?;
+        let connecting = TlsConnector::from(Arc::clone(config)).connect(name, stream);
+        connecting.await.map_err(insecure)
+    }
+
+    /// Says how a connection broke; what a gateway has against a client certificate comes only behind the handshake.
+    fn broken(&self, source: hyper::Error) -> ClientError {
+        let address = self.address.clone();
+        if let Some(fault) = TlsFault::in_error(&source) {
+            return ClientError::Insecure { address, fault };
+        }
+        let way_out = match &self.address {
+            AdminAddress::Tcp { .. } if source.is_parse() => "\n  if it speaks TLS, write https:// in --admin",
+            AdminAddress::Tcp { .. } | AdminAddress::Tls { .. } | AdminAddress::Unix { .. } => "",
+        };
+        ClientError::Broken {
+            address,
+            source,
+            way_out,
+        }
     }
 
     fn request(&self, call: Call) -> Request<Full<Bytes>> {
@@ -230,30 +277,6 @@ async fn read(response: Response<Incoming>) -> Result<Bytes, ClientError> {
         .map_err(|error| ClientError::Cut(error.to_string()))
 }
 
-fn read_token(file: &PathBuf) -> Result<HeaderValue, TokenFault> {
-    let fault = |fault| TokenFault {
-        file: file.clone(),
-        fault,
-    };
-    let text = std::fs::read_to_string(file).map_err(|error| fault(error.to_string()))?;
-    let token = text.trim();
-    if token.is_empty() {
-        return Err(fault("it is empty".to_owned()));
-    }
-    let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
-        .map_err(|_| fault("it holds more than one line of visible letters".to_owned()))?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-/// The file of the token is of no use.
-#[derive(Debug, thiserror::Error)]
-#[error("--token-file {}: {fault}", file.display())]
-pub struct TokenFault {
-    file: PathBuf,
-    fault: String,
-}
-
 /// Says why a call gave nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -266,12 +289,22 @@ pub enum ClientError {
         source: io::Error,
     },
     /// The connection broke; the gateway may have done what was asked.
-    #[error("the gateway at {address} broke off: {source}")]
+    #[error("the gateway at {address} broke off: {source}{way_out}")]
     Broken {
         /// Where it is.
         address: AdminAddress,
         /// How.
         source: hyper::Error,
+        /// What may help, on a line of its own.
+        way_out: &'static str,
+    },
+    /// Either side does not believe the other.
+    #[error("no TLS with the gateway at {address}: {fault}")]
+    Insecure {
+        /// Where it is.
+        address: AdminAddress,
+        /// Why, and what may help.
+        fault: TlsFault,
     },
     /// The answer broke off, or is larger than any answer should be.
     #[error("the gateway's answer broke off: {0}")]
@@ -298,7 +331,7 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } | Self::Broken { .. } | Self::Cut(_) | Self::Late { .. } => true,
             Self::Refused(refusal) => refusal.status == StatusCode::SERVICE_UNAVAILABLE,
-            Self::NotUnderstood(_) => false,
+            Self::NotUnderstood(_) | Self::Insecure { .. } => false,
         }
     }
 }

@@ -1,6 +1,5 @@
 //! What every command that talks to the gateway can be told.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,13 +7,14 @@ use serde::de::DeserializeOwned;
 
 use super::address::AdminAddress;
 use super::client::{Call, Client};
+use super::credentials::Credentials;
 use super::outcome::ShellError;
 use super::print::{Data, Output, print};
 
 /// Which gateway, and how its answers are printed.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// The gateway's admin API: http://HOST:PORT or unix:/PATH
+    /// The gateway's admin API: http://HOST:PORT, https://HOST:PORT or unix:/PATH
     #[arg(
         long,
         global = true,
@@ -24,15 +24,9 @@ pub struct Common {
         help_heading = "Gateway"
     )]
     pub admin: AdminAddress,
-    /// A file with the token that the admin API asks for
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "HANDOVER_TOKEN_FILE",
-        help_heading = "Gateway"
-    )]
-    pub token_file: Option<PathBuf>,
+    /// What is shown to it, and by what it is known.
+    #[command(flatten)]
+    pub credentials: Credentials,
     /// How data is printed on stdout
     #[arg(
         long,
@@ -53,10 +47,10 @@ impl Common {
     /// Opens the shell that these arguments describe.
     ///
     /// # Errors
-    /// When the token cannot be read.
+    /// When a file of the credentials cannot be used.
     pub fn shell(&self) -> Result<Shell, ShellError> {
         Ok(Shell {
-            client: Client::new(self.admin.clone(), self.token_file.as_ref())?,
+            client: Client::new(self.admin.clone(), &self.credentials)?,
             output: self.output,
             timeout: self.timeout,
         })

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use http::StatusCode;
 
-use super::client::{ClientError, TokenFault};
+use super::client::ClientError;
+use super::credentials::CredentialFault;
 
 /// How a command ended. The codes are documented and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,9 +59,9 @@ pub enum ShellError {
     /// A call gave nothing.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The token cannot be read.
+    /// A file with a token, a certificate or a key cannot be used.
     #[error(transparent)]
-    Token(#[from] TokenFault),
+    Credential(#[from] CredentialFault),
     /// The command line makes no sense.
     #[error("{0}")]
     Usage(String),
@@ -80,7 +81,7 @@ impl ShellError {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Client(error) => outcome_of(error),
-            Self::Token(_) | Self::Usage(_) => Outcome::Usage,
+            Self::Credential(_) | Self::Usage(_) => Outcome::Usage,
             Self::Unknown(_) => Outcome::Refused,
             Self::TimedOut(_) => Outcome::TimedOut,
             Self::System(_) => Outcome::Failed,
@@ -90,7 +91,10 @@ impl ShellError {
 
 fn outcome_of(error: &ClientError) -> Outcome {
     match error {
-        ClientError::Unreachable { .. } | ClientError::Broken { .. } | ClientError::Cut(_) => Outcome::Unreachable,
+        ClientError::Unreachable { .. }
+        | ClientError::Insecure { .. }
+        | ClientError::Broken { .. }
+        | ClientError::Cut(_) => Outcome::Unreachable,
         ClientError::Late { .. } => Outcome::TimedOut,
         ClientError::Refused(refusal) if refusal.status == StatusCode::SERVICE_UNAVAILABLE => Outcome::Unreachable,
         // A page that is no problem was written by another program.

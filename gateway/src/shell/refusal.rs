@@ -76,7 +76,8 @@ impl fmt::Display for Refusal {
             write!(formatter, "\n  see: handover drain show {drain}")?;
         }
         match self.status {
-            StatusCode::UNAUTHORIZED => formatter.write_str("\n  give --token-file or HANDOVER_TOKEN_FILE"),
+            StatusCode::UNAUTHORIZED => formatter
+                .write_str("\n  give --token-file or HANDOVER_TOKEN_FILE, or --client-certificate and --client-key"),
             _ => Ok(()),
         }
     }

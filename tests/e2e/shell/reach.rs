@@ -26,8 +26,20 @@ async fn a_gateway_that_is_not_there_has_an_exit_code_of_its_own() {
         assert!(ran.stderr.contains("--admin"), "{args:?}: {ran:?}");
         assert_eq!(ran.stdout, "", "{args:?}");
     }
-    let secure = Shell::new("https://127.0.0.1:1").run(&["servers"]).await;
-    assert_eq!(secure.code, 2, "{secure:?}");
+    let secure = Shell::new("https://127.0.0.1:1");
+    let nobody = secure.run(&["servers"]).await;
+    assert_eq!(nobody.code, 6, "{nobody:?}");
+    for (args, told) in [
+        (["--ca-file", "/nowhere/ca.pem"], "--ca-file /nowhere/ca.pem"),
+        (
+            ["--client-key", "/nowhere/ann.key"],
+            "--client-key is given without --client-certificate",
+        ),
+    ] {
+        let ran = secure.run(&["servers", args[0], args[1]]).await;
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.stderr.contains(told), "{ran:?}");
+    }
     let no_token = shell.run(&["servers", "--token-file", "/nowhere/token"]).await;
     assert_eq!(no_token.code, 2, "{no_token:?}");
 }

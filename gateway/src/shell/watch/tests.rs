@@ -13,6 +13,7 @@ use handover_protocol::admin::{DrainCounts, DrainRequest, ServerSet};
 
 use super::*;
 use crate::shell::Client;
+use crate::shell::Credentials;
 use crate::shell::common::Shell;
 use crate::shell::print::Output;
 
@@ -105,7 +106,7 @@ impl Broken {
         let address = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Shell {
-            client: Client::new(address.parse().unwrap(), None).unwrap(),
+            client: Client::new(address.parse().unwrap(), &Credentials::default()).unwrap(),
             output: Output::Env,
             timeout: Some(Duration::from_secs(30)),
         }
