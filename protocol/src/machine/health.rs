@@ -2,7 +2,9 @@
 //!
 //! No clock and no I/O: the driver asks the server and brings what came of it, with the time. One failure proves nothing:
 //! an answer may be lost or late. A refused connection is better evidence than silence, for somebody must have answered
-//! that nobody listens there. A gateway that stood still itself has heard nothing and may judge nobody.
+//! that nobody listens there. Whose certificate is not believed is there, whoever it is: that proves no end, so an
+//! authority's file that was exchanged wrongly takes no server's boards. A gateway that stood still itself has heard nothing
+//! and may judge nobody.
 //!
 //! ```text
 //!                 Answered (up_after times)
@@ -55,6 +57,8 @@ pub enum Event {
         /// When it was asked.
         asked_at: Duration,
     },
+    /// Somebody is there who cannot be believed, or does not believe the gateway: it cannot be used, and is not gone.
+    Disbelieved,
     /// The gateway itself stood still: what it has not heard meanwhile proves nothing.
     Stalled,
 }
@@ -94,6 +98,14 @@ impl Health {
             Event::Silent { asked_at } => {
                 self.refusing_since = None;
                 self.failed(asked_at, now);
+            }
+            Event::Disbelieved => {
+                self.failing_since = None;
+                self.refusing_since = None;
+                self.answers = 0;
+                if self.verdict == Verdict::Suspect {
+                    self.verdict = Verdict::Up;
+                }
             }
             Event::Stalled => {
                 self.failing_since = self.failing_since.map(|_| now);
@@ -206,9 +218,25 @@ mod tests {
         assert_eq!(health.handle(silent(62_000), ms(63_000)), Verdict::Down);
     }
 
+    #[test]
+    fn a_server_that_is_not_believed_is_not_gone_and_does_not_come_back_by_that() {
+        let mut health = up();
+        health.handle(silent(1000), ms(2000));
+        assert_eq!(health.handle(Event::Disbelieved, ms(3900)), Verdict::Up);
+        for at in 4..60 {
+            assert_eq!(health.handle(Event::Disbelieved, ms(at * 1000)), Verdict::Up);
+        }
+        assert_eq!(health.handle(silent(60_000), ms(61_000)), Verdict::Suspect);
+        assert_eq!(health.handle(silent(62_000), ms(63_000)), Verdict::Down);
+        assert_eq!(health.handle(Event::Answered, ms(63_100)), Verdict::Down);
+        assert_eq!(health.handle(Event::Disbelieved, ms(63_200)), Verdict::Down);
+        assert_eq!(health.handle(Event::Answered, ms(63_300)), Verdict::Down);
+        assert_eq!(health.handle(Event::Answered, ms(63_400)), Verdict::Up);
+    }
+
     proptest! {
         #[test]
-        fn no_verdict_comes_without_its_evidence(steps in proptest::collection::vec((0u8..4, 0u64..900), 1..200)) {
+        fn no_verdict_comes_without_its_evidence(steps in proptest::collection::vec((0u8..5, 0u64..900), 1..200)) {
             let mut health = Health::new(THRESHOLDS);
             let (mut now, mut failing_since, mut answers) = (0, None, 0);
             for (kind, passed) in steps {
@@ -219,11 +247,13 @@ mod tests {
                     0 => Event::Answered,
                     1 => refused(asked_at),
                     2 => silent(asked_at),
+                    3 => Event::Disbelieved,
                     _ => Event::Stalled,
                 };
                 match event {
                     Event::Answered => { failing_since = None; answers += 1; }
                     Event::Refused { .. } | Event::Silent { .. } => { failing_since.get_or_insert(asked_at); answers = 0; }
+                    Event::Disbelieved => { failing_since = None; answers = 0; }
                     Event::Stalled => failing_since = failing_since.map(|_| now),
                 }
                 let after = health.handle(event, ms(now));
@@ -234,7 +264,7 @@ mod tests {
                 if after == Verdict::Up && matches!(before, Verdict::Down | Verdict::Unknown) {
                     prop_assert!(answers >= 2);
                 }
-                if failing_since.is_some_and(|since| now - since >= 3000) && kind != 3 {
+                if failing_since.is_some_and(|since| now - since >= 3000) && kind != 4 {
                     prop_assert_eq!(after, Verdict::Down);
                 }
             }
