@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use handover_protocol::admin::{
-    BoardView, DeathReport, DrainMode, MoveRecord, MoveReport, ServerOrigin, ServerRequest, ServerState, ServerView,
-    SessionView,
+    BoardView, DeathReport, DrainMode, MoveRecord, MoveReport, ServerOrigin, ServerRequest, ServerState, ServerTls,
+    ServerView, SessionView,
 };
 use handover_protocol::close::CloseCode;
 use handover_protocol::machine::drain::TargetLoad;
@@ -14,10 +14,11 @@ use handover_protocol::{BoardId, ServerName, SessionId};
 use tracing::{info, warn};
 
 use crate::board::{Boards, Held, Newcomers};
-use crate::config::{NamedFault, ServerConfig};
+use crate::config::{NamedFault, ServerConfig, ServerTlsConfig};
 use crate::drain::{Fleet, FleetFuture, NamingError};
 use crate::mover::{MoveOrder, Mover, Outlook};
 use crate::registry::{Registry, RegistryError};
+use crate::telemetry::Metrics;
 use crate::upstream::{Dead, Poller, Server, ServerMemory, Servers};
 
 /// What the composition root has put together.
@@ -32,6 +33,8 @@ pub struct GatewayFleet {
     pub registry: Arc<dyn Registry>,
     /// Who asks servers how they are.
     pub poller: Poller,
+    /// Where certificates of servers are shown.
+    pub metrics: Arc<Metrics>,
     /// Held while a server is named, changed or removed.
     pub naming: tokio::sync::Mutex<()>,
 }
@@ -54,7 +57,7 @@ impl GatewayFleet {
         {
             return Err(NamingError::Configured(name.clone()));
         }
-        let config = ServerConfig::named(name.clone(), &request)?;
+        let config = ServerConfig::named(name.clone(), &request, &self.servers.system_roots())?;
         self.check_own(&config)?;
         let before = known.as_ref().map(|known| known.memory()).unwrap_or_default();
         let memory = ServerMemory {
@@ -68,6 +71,9 @@ impl GatewayFleet {
         self.registry.put_server(name, memory.encode()).await?;
         if let Some(known) = stays {
             known.allot(config.allotment);
+            if let Some(trust) = config.tls {
+                known.trust(trust, &self.metrics);
+            }
             known.remember(memory);
             return Ok(false);
         }
@@ -157,6 +163,7 @@ impl Fleet for GatewayFleet {
                 capacity: server.allotment().capacity,
                 labels: server.allotment().labels.clone(),
                 origin: server.origin(),
+                tls: server.tls().map(|config| server_tls(&config)),
             }
         };
         self.servers.all().iter().map(view).collect()
@@ -314,6 +321,17 @@ impl Fleet for GatewayFleet {
     }
 }
 
+/// Says how a server is checked over TLS.
+fn server_tls(config: &ServerTlsConfig) -> ServerTls {
+    let path = |path: &std::path::PathBuf| path.display().to_string();
+    ServerTls {
+        ca_file: config.ca_file.as_ref().map(path),
+        server_name: config.server_name.as_deref().map(str::to_owned),
+        client_certificate_file: config.client.as_ref().map(|files| path(&files.certificate)),
+        client_key_file: config.client.as_ref().map(|files| path(&files.key)),
+    }
+}
+
 /// Counts the sessions that the gateway carries to a server.
 fn attached(server: &Server) -> u64 {
     u64::try_from(server.metrics().sessions.get()).unwrap_or_default()
@@ -332,10 +350,8 @@ fn state_of(server: &Server) -> (ServerState, Option<String>) {
     match (status.was_asked, status.silent_since, status.verdict) {
         (false, _, _) => told(ServerState::Down, "it has not been asked yet"),
         (true, Some(since), _) => {
-            let reason = format!(
-                "it has not answered as it should for {} s; the log says how",
-                since.elapsed().as_secs()
-            );
+            let fault = status.fault.as_deref().unwrap_or("it has not answered");
+            let reason = format!("{fault} (for {} s)", since.elapsed().as_secs());
             (ServerState::Down, Some(reason))
         }
         (true, None, Verdict::Down | Verdict::Unknown) => told(

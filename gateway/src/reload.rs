@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use handover_protocol::ServerName;
 use handover_protocol::admin::{ConfigFinding, ConfigReloaded};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -14,13 +15,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::admin::{Access, ReloadDesk, ReloadOutcome};
-use crate::config::{Config, Finding, Kind, Listen, Overrides, Reading, Settings};
+use crate::config::{Config, Finding, Kind, Listen, NamedFault, Overrides, Reading, Settings};
 use crate::drain::{Drains, Fleet};
 use crate::edge::Edge;
 use crate::mover::Mover;
 use crate::telemetry::label::ReloadResult;
 use crate::telemetry::{LogFilter, Metrics};
 use crate::tls::{Certificates, OperatorsAcceptor, OperatorsFiles, note_ends};
+use crate::upstream::Servers;
 
 /// What a reload changes.
 pub struct Reloader {
@@ -36,6 +38,8 @@ pub struct Reloader {
     pub mover: Arc<Mover>,
     /// Where new boards go.
     pub drains: Arc<Drains>,
+    /// The servers, which are checked over TLS by files that are read anew.
+    pub servers: Arc<Servers>,
     /// Which servers there are.
     pub fleet: Arc<dyn Fleet>,
     /// What clients of TLS are shown; none where nobody listens for them.
@@ -102,8 +106,9 @@ impl Reloader {
         for warning in &warnings {
             warn!(file = %self.file.display(), "{warning}");
         }
+        let untrusted = self.trust_anew(&config);
         let mut reloaded = self.apply(config, Keys::of(&reading.settings));
-        reloaded.warnings = warnings.iter().map(told).collect();
+        reloaded.warnings = warnings.iter().map(told).chain(untrusted).collect();
         self.metrics.config_reloads.of(ReloadResult::Applied).inc();
         self.note_success();
         info!(reloaded = ?reloaded.reloaded, needs_restart = ?reloaded.needs_restart, "the configuration was read anew");
@@ -133,6 +138,7 @@ impl Reloader {
         if let (Some(operators), Some(files)) = (&self.operators, files) {
             operators.replace(files);
         }
+        self.metrics.forget_certificate_ends();
         note_ends(self.certificates.as_deref(), self.operators.as_deref(), &self.metrics);
         Ok(())
     }
@@ -198,6 +204,25 @@ impl Reloader {
             error!(%error, "the log filter could not be changed");
         }
         outcome
+    }
+
+    /// Has servers checked by the files that were just read; says of which servers that the admin API has named the files
+    /// are of no use.
+    fn trust_anew(&self, config: &Config) -> Vec<ConfigFinding> {
+        let faults = self.servers.trust_anew(&config.servers);
+        let told = |(server, fault): (ServerName, NamedFault)| {
+            warn!(%server, %fault, "files that this server was named with cannot be used; what was read before holds");
+            ConfigFinding {
+                key: format!("servers.{}", fault.field),
+                name: Some(server.to_string()),
+                environment: None,
+                line: None,
+                problem: fault.problem,
+                fix: "mend the file, or name the server anew: PUT /v1/servers/{name}; until then the old one holds"
+                    .to_owned(),
+            }
+        };
+        faults.into_iter().map(told).collect()
     }
 
     fn note_success(&self) {
@@ -285,7 +310,15 @@ fn is_live(key: &str) -> bool {
         "listen.trusted_proxies",
         "listen.forwarding_headers",
     ];
-    in_front.contains(&key) || !needs_restart.contains(&key) && sections.iter().any(|section| key.starts_with(section))
+    let of_servers = [
+        ".ca_file",
+        ".server_name",
+        ".client_certificate_file",
+        ".client_key_file",
+    ];
+    let is_about_trust = key.starts_with("servers[") && of_servers.iter().any(|name| key.ends_with(name));
+    let is_in_section = sections.iter().any(|section| key.starts_with(section));
+    in_front.contains(&key) || is_about_trust || is_in_section && !needs_restart.contains(&key)
 }
 
 fn told(finding: &Finding) -> ConfigFinding {
@@ -334,6 +367,8 @@ mod tests {
         check("limits.boards_interval", false);
         check("drain.boards_per_second", true);
         check("servers[0].url", false);
+        check("servers[0].ca_file", true);
+        check("servers[0].client_key_file", true);
         check("listen.admin", false);
         check("listen.trusted_proxies", true);
         check("registry.file", false);

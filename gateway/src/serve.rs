@@ -120,7 +120,7 @@ async fn serve(
             (None, Ok(memory)) => {
                 // Without a naming it has left the configuration; should it come back, what was said of it still holds.
                 let Some(named) = &memory.named else { continue };
-                match ServerConfig::named(name.clone(), named) {
+                match ServerConfig::named(name.clone(), named, &servers.system_roots()) {
                     Ok(config) => servers.put(config, ServerOrigin::Api).remember(memory),
                     Err(error) => error!(server = %name, %error, "a server that the admin API named cannot be used"),
                 }
@@ -159,6 +159,7 @@ async fn serve(
         servers: Arc::clone(&servers),
         mover: Arc::clone(&mover),
         registry: Arc::clone(&registry),
+        metrics: Arc::clone(&metrics),
         poller,
         naming: tokio::sync::Mutex::default(),
     });
@@ -230,6 +231,7 @@ async fn serve(
         mover: Arc::clone(&mover),
         drains,
         fleet,
+        servers,
         certificates,
         operators,
         access,

@@ -21,6 +21,6 @@ pub use moves::{MoveList, MoveRecord, MoveReport, MoveRequest};
 pub use pace::{Pace, PaceFault, PaceRequest};
 pub use problem::{Problem, ProblemType};
 pub use server::{
-    DEFAULT_WEIGHT, DeathReport, Level, ServerList, ServerOrigin, ServerRequest, ServerState, ServerView,
+    DEFAULT_WEIGHT, DeathReport, Level, ServerList, ServerOrigin, ServerRequest, ServerState, ServerTls, ServerView,
 };
 pub use server_set::ServerSet;

@@ -49,7 +49,7 @@ async fn a_server_is_named_serves_boards_outlives_a_restart_and_is_removed() {
     };
     refused("board-1", "release", json!("r1"), "server-configured").await;
     refused("board-3", "release", json!("r1"), "impossible-server").await;
-    refused("board-2", "url", json!("https://h:1"), "impossible-server").await;
+    refused("board-2", "url", json!("wss://h:1"), "impossible-server").await;
     refused("board-2", "control_url", json!(null), "impossible-server").await;
     refused(
         "board-2",

@@ -98,6 +98,19 @@ pub fn cases() -> Vec<String> {
             case[rival].clear();
         }
         added.clone_into(&mut case[index]);
+        // Where one of them may not stand alone, the other stands beside it.
+        for place in [index.wrapping_sub(1), index + 1] {
+            let beside = lines
+                .get(place)
+                .and_then(|line| Some((setting_of(line)?.0, line.strip_prefix("#+ ")?)));
+            if let Some((other, added)) = beside
+                && PAIRS
+                    .iter()
+                    .any(|(one, two)| (*one, *two) == (key, other) || (*one, *two) == (other, key))
+            {
+                added.clone_into(&mut case[place]);
+            }
+        }
         Some(case.join("\n"))
     };
     let additions: Vec<String> = lines.iter().enumerate().filter_map(addition).collect();
@@ -105,6 +118,9 @@ pub fn cases() -> Vec<String> {
     cases.extend(additions);
     cases
 }
+
+/// Keys of which neither may stand without the other; they stand beside each other.
+const PAIRS: &[(&str, &str)] = &[("client_certificate_file", "client_key_file")];
 
 /// What is a fault without a section that can be added.
 const NEEDS_A_SECTION: &[&str] = &["traffic_tls"];

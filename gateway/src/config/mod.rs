@@ -56,7 +56,7 @@ pub use server::{Allotment, Control, ControlToken, ControlTokenFault, ServerConf
 pub use settings::{Given, Kind, Setting, Settings, Source};
 pub use settle_hook::SettleHook;
 pub use show::show;
-pub use tls::{CertificateFiles, TlsConfig, UnknownNames};
+pub use tls::{CertificateFiles, ServerTlsConfig, TlsConfig, UnknownNames};
 
 /// Everything that an operator has said.
 #[derive(Debug, Clone)]

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use handover_protocol::admin::DEFAULT_WEIGHT;
 use handover_protocol::{ReleaseName, ServerName};
 
+use crate::tls::Trust;
+
 /// One board server.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -18,6 +20,8 @@ pub struct ServerConfig {
     pub url: ServerUrl,
     /// How it is told to move boards; absent: the server is opaque.
     pub control: Option<Control>,
+    /// How it is checked over TLS; there wherever one of its URLs is `https`.
+    pub tls: Option<Arc<Trust>>,
     /// The version that it runs.
     pub release: ReleaseName,
     /// What it is given.
@@ -71,9 +75,10 @@ pub struct Control {
     pub token: Option<ControlToken>,
 }
 
-/// An `http` URL that is nothing but a host and a port.
+/// An `http` or `https` URL that is nothing but a host and a port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ServerUrl {
+    is_tls: bool,
     /// A name or an address; IPv6 without brackets.
     host: Arc<str>,
     port: u16,
@@ -84,6 +89,11 @@ impl ServerUrl {
     /// Returns the name or address to connect to; IPv6 without brackets.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Reads whether TLS is spoken there.
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
     }
 
     /// Returns the TCP port.
@@ -110,12 +120,12 @@ impl FromStr for ServerUrl {
 
     fn from_str(text: &str) -> Result<Self, ServerUrlFault> {
         let (scheme, rest) = text.split_once("://").ok_or(ServerUrlFault::Scheme)?;
-        match scheme.to_ascii_lowercase().as_str() {
-            "http" => {}
-            "https" | "wss" => return Err(ServerUrlFault::Tls),
-            "ws" => return Err(ServerUrlFault::WebSocketScheme),
+        let is_tls = match scheme.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "https" => true,
+            "ws" | "wss" => return Err(ServerUrlFault::WebSocketScheme),
             _ => return Err(ServerUrlFault::Scheme),
-        }
+        };
         if rest.contains('@') {
             return Err(ServerUrlFault::UserInfo);
         }
@@ -127,7 +137,13 @@ impl FromStr for ServerUrl {
         let host = parsed.host().trim_start_matches('[').trim_end_matches(']');
         let port_text = &authority[parsed.host().len()..];
         let port = match port_text.strip_prefix(':') {
-            None if port_text.is_empty() => HTTP_PORT,
+            None if port_text.is_empty() => {
+                if is_tls {
+                    HTTPS_PORT
+                } else {
+                    HTTP_PORT
+                }
+            }
             None => return Err(ServerUrlFault::Host),
             Some(digits) => digits.parse().map_err(|_| ServerUrlFault::Port)?,
         };
@@ -137,7 +153,12 @@ impl FromStr for ServerUrl {
         if host.is_empty() || (parsed.host().starts_with('[') && host.parse::<std::net::Ipv6Addr>().is_err()) {
             return Err(ServerUrlFault::Host);
         }
+        // Checked here, so that no handshake can fail for a host that no certificate could name.
+        if is_tls && rustls::pki_types::ServerName::try_from(host).is_err() {
+            return Err(ServerUrlFault::Host);
+        }
         Ok(Self {
+            is_tls,
             host: host.to_ascii_lowercase().into(),
             port,
             authority: format!("{}:{port}", parsed.host().to_ascii_lowercase()).into(),
@@ -147,7 +168,8 @@ impl FromStr for ServerUrl {
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "http://{}", self.authority)
+        let scheme = if self.is_tls { "https" } else { "http" };
+        write!(formatter, "{scheme}://{}", self.authority)
     }
 }
 
@@ -186,14 +208,14 @@ impl fmt::Debug for ControlToken {
 /// Says why a text is no server's URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ServerUrlFault {
-    /// Only `http` is spoken.
-    #[error("does not start with http://")]
+    /// Only HTTP is spoken.
+    #[error("does not start with http:// or https://")]
     Scheme,
     /// WebSockets begin as HTTP.
-    #[error("names the scheme ws, but requests other than WebSockets go there too")]
+    #[error("names a scheme of WebSockets, but requests other than WebSockets go there too")]
     WebSocketScheme,
-    /// `https` and `wss`.
-    #[error("asks for TLS to servers, which is not in this version")]
+    /// TLS where it is not spoken.
+    #[error("asks for TLS, which is not spoken there")]
     Tls,
     /// Credentials belong into a file.
     #[error("holds credentials")]
@@ -221,6 +243,7 @@ pub enum ControlTokenFault {
 }
 
 const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 
 #[cfg(test)]
 mod tests {
@@ -237,8 +260,10 @@ mod tests {
         check("HTTP://Board-1/", Ok(("board-1", 80, "board-1:80")));
         check("http://[::1]:9001", Ok(("::1", 9001, "[::1]:9001")));
         check("http://[::1]", Ok(("::1", 80, "[::1]:80")));
-        check("https://board-1", Err(ServerUrlFault::Tls));
-        check("wss://board-1", Err(ServerUrlFault::Tls));
+        check("https://board-1", Ok(("board-1", 443, "board-1:443")));
+        check("https://[::1]:9443/", Ok(("::1", 9443, "[::1]:9443")));
+        check("https://board..1", Err(ServerUrlFault::Host));
+        check("wss://board-1", Err(ServerUrlFault::WebSocketScheme));
         check("ws://board-1", Err(ServerUrlFault::WebSocketScheme));
         check("board-1:9001", Err(ServerUrlFault::Scheme));
         check("http://u:p@board-1", Err(ServerUrlFault::UserInfo));
@@ -251,6 +276,18 @@ mod tests {
         check("http://board-1:0", Err(ServerUrlFault::Port));
         check("http://board-1:65536", Err(ServerUrlFault::Port));
         check("http://board-1:", Err(ServerUrlFault::Port));
+    }
+
+    #[test]
+    fn the_scheme_says_whether_tls_is_spoken() {
+        let plain: ServerUrl = "http://board-1:9001".parse().unwrap();
+        let tls: ServerUrl = "HTTPS://board-1:9001".parse().unwrap();
+        assert!(!plain.is_tls() && tls.is_tls());
+        assert_eq!(
+            (plain.to_string().as_str(), tls.to_string().as_str()),
+            ("http://board-1:9001", "https://board-1:9001")
+        );
+        assert_ne!(plain, tls);
     }
 
     #[test]

@@ -30,8 +30,12 @@ impl SettleHook {
         if !target.starts_with('/') || target.contains('#') || !is_target(&target.replace(PLACEHOLDER, "x")) {
             return Err(ServerUrlFault::Path);
         }
+        let server: ServerUrl = server.parse()?;
+        if server.is_tls() {
+            return Err(ServerUrlFault::Tls);
+        }
         Ok(Self {
-            server: server.parse()?,
+            server,
             target: target.into(),
         })
     }

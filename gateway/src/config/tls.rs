@@ -1,6 +1,7 @@
-//! TLS towards clients.
+//! TLS: what clients are shown, and how servers are checked.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What clients are shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +19,17 @@ pub struct CertificateFiles {
     pub certificate: PathBuf,
     /// PEM: its private key.
     pub key: PathBuf,
+}
+
+/// How a server is checked over TLS, and what it is shown; files are resolved.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerTlsConfig {
+    /// PEM: the certificates of whom the gateway believes there; absent: those that the system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// The name or address that the certificate must be for; absent: the URL's host.
+    pub server_name: Option<Arc<str>>,
+    /// What the server is shown where it asks for a certificate.
+    pub client: Option<CertificateFiles>,
 }
 
 /// What a client gets that names a host of no certificate.

@@ -196,6 +196,7 @@ impl Fleet for Handle {
                 weight: DEFAULT_WEIGHT,
                 capacity: None,
                 labels: BTreeMap::new(),
+                tls: None,
                 origin: ServerOrigin::Config,
             })
             .collect()

@@ -93,7 +93,7 @@ async fn attempt(edge: &Edge, client: &Client, mut parts: Parts, upgrade: OnUpgr
         };
         // Cancel-safe: a dial that is given up closes its connection, and nobody has been told of it.
         let dialled = tokio::select! {
-            dialled = dial(server.url(), &handshake, &ids, Asking::AsOffered, deadlines) => dialled,
+            dialled = dial(server.traffic(), &handshake, &ids, Asking::AsOffered, deadlines) => dialled,
             () = pass.parked() => {
                 debug!("the board was parked during the dial");
                 continue;

@@ -22,6 +22,7 @@ use super::headers::{clean_request, clean_response, clean_trailers};
 use super::problem::{Problem, ProblemType};
 use crate::board::Purpose;
 use crate::telemetry::label::Limit;
+use crate::tls::ServerTlsFault;
 use crate::upstream::{ConnectError, ExchangeError, PoolError, ServerBody, introduce, request_body};
 
 /// Answers a plain request.
@@ -41,11 +42,11 @@ async fn attempt(
     let sender = edge.sender_of(client, &parts.headers);
     let (route, board) = edge.route_of(&parts)?;
     let pass = edge.enter(&route, &board, Purpose::Request, sender.address).await?;
-    let url = pass.server().url();
+    let to = pass.server().traffic();
     clean_request(&mut parts.headers, &sender);
     parts.version = Version::HTTP_11;
     if !parts.headers.contains_key(HOST)
-        && let Ok(authority) = HeaderValue::from_str(url.authority())
+        && let Ok(authority) = HeaderValue::from_str(to.url().authority())
     {
         parts.headers.insert(HOST, authority);
     }
@@ -59,7 +60,7 @@ async fn attempt(
     let answer_timeout = edge.config.load().limits.answer_timeout;
     // Cancel-safe: whichever loses, the connection to the server is closed with it.
     let outcome = tokio::select! {
-        outcome = edge.pool.exchange(url, request, Instant::now() + route.dial_timeout) => outcome,
+        outcome = edge.pool.exchange(to, request, Instant::now() + route.dial_timeout) => outcome,
         () = progress.stalled(answer_timeout) => Err(ExchangeError::Timeout.into()),
     };
     let mut response = outcome.map_err(|error| match error {
@@ -93,10 +94,15 @@ pub(super) fn connect_refusal(edge: &Edge, error: &ConnectError) -> Refusal {
             let problem = Problem::new(ProblemType::ServerUnreachable, "there is no connection to it");
             Refusal::new(Cause::Unreachable, problem)
         }
-        ConnectError::Timeout => {
+        ConnectError::Tls(ServerTlsFault::Timeout) | ConnectError::Timeout => {
             edge.metrics.limit_hits.of(Limit::DialTimeout).inc();
             let problem = Problem::new(ProblemType::ServerTimeout, "it took no connection in time");
             Refusal::new(Cause::Timeout, problem)
+        }
+        // What is wrong is the operator's to know: the poll says it, and what GET /v1/servers shows.
+        ConnectError::Tls(_) => {
+            let problem = Problem::new(ProblemType::ServerUnreachable, "there is no TLS with it");
+            Refusal::new(Cause::Unreachable, problem)
         }
     }
 }
@@ -111,6 +117,10 @@ pub(super) fn exchange_refusal(error: &ExchangeError) -> Refusal {
         ),
         ExchangeError::Broken(_) => {
             let problem = Problem::new(ProblemType::ServerUnreachable, "it broke off before its answer");
+            Refusal::new(Cause::Unreachable, problem)
+        }
+        ExchangeError::Tls(_) => {
+            let problem = Problem::new(ProblemType::ServerUnreachable, "there is no TLS with it");
             Refusal::new(Cause::Unreachable, problem)
         }
         ExchangeError::Timeout => {

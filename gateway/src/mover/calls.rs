@@ -48,7 +48,7 @@ pub(super) async fn prepare(board: &Board, target: &Server, timeout: Duration) -
             Event::PrepareFailed(match error {
                 ControlError::Refused(_) | ControlError::Unauthorized { .. } => Reason::PrepareRefused,
                 ControlError::Unanswered(_) => Reason::PrepareTimeout,
-                ControlError::Unreachable(_) => Reason::TargetDown,
+                ControlError::Unreachable(_) | ControlError::Tls(_) => Reason::TargetDown,
                 ControlError::Nonsense(_) => Reason::TargetNonsense,
             })
         }
@@ -81,7 +81,7 @@ pub(super) async fn freeze(
             match error {
                 ControlError::Refused(_) | ControlError::Unauthorized { .. } => Reason::FreezeRefused,
                 ControlError::Unanswered(_) => Reason::FreezeUnanswered,
-                ControlError::Unreachable(_) => Reason::SourceDown,
+                ControlError::Unreachable(_) | ControlError::Tls(_) => Reason::SourceDown,
                 ControlError::Nonsense(_) => Reason::SourceNonsense,
             }
         })
@@ -202,7 +202,7 @@ pub(super) async fn activate(
             Activation::Failed(match error {
                 ControlError::Refused(_) | ControlError::Unauthorized { .. } => Reason::ActivateRefused,
                 ControlError::Unanswered(_) => Reason::ActivateUnanswered,
-                ControlError::Unreachable(_) => Reason::TargetDown,
+                ControlError::Unreachable(_) | ControlError::Tls(_) => Reason::TargetDown,
                 ControlError::Nonsense(_) => Reason::TargetNonsense,
             })
         }

@@ -15,15 +15,16 @@ use crate::config::{Route, SettleHook};
 use crate::session::{QuietSign, clock_ms};
 use crate::telemetry::Metrics;
 use crate::telemetry::label::Limit;
-use crate::upstream::{ConnectError, Server, connect, exchange};
+use crate::tls::ServerTlsFault;
+use crate::upstream::{ConnectError, Destination, Server, exchange};
 
 /// Tries whether a server takes connections, and says nothing on this one: a handshake would make an opaque server load a
 /// board.
 pub(super) async fn takes_connections(server: &Server, dial_timeout: Duration, metrics: &Metrics) -> bool {
-    match connect(server.url(), Instant::now() + dial_timeout).await {
-        Ok(_) => true,
+    match server.traffic().knock(Instant::now() + dial_timeout).await {
+        Ok(()) => true,
         Err(error) => {
-            if let ConnectError::Timeout = error {
+            if let ConnectError::Timeout | ConnectError::Tls(ServerTlsFault::Timeout) = error {
                 metrics.limit_hits.of(Limit::DialTimeout).inc();
             }
             warn!(server = %server.name(), %error, "the target cannot be dialled");
@@ -104,9 +105,8 @@ async fn ask(hook: &SettleHook, board: &BoardId) -> Result<StatusCode, String> {
         .header(http::header::HOST, hook.server().authority())
         .body(Empty::<Bytes>::new())
         .map_err(|error| error.to_string())?;
-    let stream = connect(hook.server(), deadline)
-        .await
-        .map_err(|error| error.to_string())?;
+    let hook = Destination::new(hook.server().clone(), None);
+    let stream = hook.connect(deadline).await.map_err(|error| error.to_string())?;
     let (response, _) = timeout(HOOK_TIMEOUT, exchange(stream, request))
         .await
         .map_err(|_| "no answer in time".to_owned())?

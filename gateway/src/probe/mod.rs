@@ -26,10 +26,11 @@ use http::header::HeaderName;
 
 use self::address::ProbeUrl;
 use self::report::{Mode, ProbeReport};
-use self::station::Station;
+use self::station::{Address, Station};
 use self::trial::Trial;
-use crate::config::ServerUrl;
+use crate::config::{CertificateFiles, ServerTlsConfig, ServerUrl};
 use crate::shell::{Outcome, Output, ShellError, conclude, print, say};
+use crate::tls::SystemRoots;
 
 /// Arguments of `handover probe`.
 #[derive(Debug, Args)]
@@ -50,7 +51,7 @@ pub struct ProbeArgs {
     /// Where clients connect, with {board} where a board's id stands; its host is sent as Host
     #[arg(long, value_name = "URL")]
     url: ProbeUrl,
-    /// A board server: http://HOST:PORT; give two of them
+    /// A board server: http://HOST:PORT or https://HOST:PORT (or ws, wss); give two of them
     #[arg(long = "server", value_name = "URL", required = true, value_parser = server_url)]
     servers: Vec<ServerUrl>,
     /// Where the servers speak the control contract, in the order of --server; without it they are taken as opaque
@@ -59,6 +60,20 @@ pub struct ProbeArgs {
     /// The token of the control contract, in the order of --server, or one for all
     #[arg(long = "control-token-file", value_name = "FILE", requires = "controls")]
     token_files: Vec<PathBuf>,
+    /// A PEM file with the certificates of whom to believe over TLS, for both servers; without it those that the system
+    /// trusts
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// The name that a server's certificate is for, where that is not its URL's host: in the order of --server, or one for
+    /// both
+    #[arg(long = "server-name", value_name = "NAME", value_parser = tls_name)]
+    server_names: Vec<String>,
+    /// A PEM file with the certificate that the servers are shown
+    #[arg(long, value_name = "FILE", requires = "client_key_file")]
+    client_certificate_file: Option<PathBuf>,
+    /// And its private key
+    #[arg(long, value_name = "FILE", requires = "client_certificate_file")]
+    client_key_file: Option<PathBuf>,
     /// A text message that a client sends; several are possible
     #[arg(long = "send", value_name = "TEXT")]
     script: Vec<String>,
@@ -80,7 +95,20 @@ pub struct ProbeArgs {
 }
 
 fn server_url(text: &str) -> Result<ServerUrl, String> {
-    text.parse::<ServerUrl>().map_err(|fault| format!("it {fault}"))
+    // As clients write it: only sessions are opened here.
+    let written = match text.split_once("://") {
+        Some(("ws", rest)) => format!("http://{rest}"),
+        Some(("wss", rest)) => format!("https://{rest}"),
+        Some(_) | None => text.to_owned(),
+    };
+    written.parse::<ServerUrl>().map_err(|fault| format!("it {fault}"))
+}
+
+fn tls_name(text: &str) -> Result<String, String> {
+    match rustls::pki_types::ServerName::try_from(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("it is neither a host name nor an address".to_owned()),
+    }
 }
 
 fn mode() -> impl TypedValueParser<Value = Mode> {
@@ -151,9 +179,25 @@ impl ProbeArgs {
         if self.token_files.len() > 1 && self.token_files.len() != self.servers.len() {
             return usage("give --control-token-file once for each --server, or one for all");
         }
+        if self.server_names.len() > 1 && self.server_names.len() != self.servers.len() {
+            return usage("give --server-name once for each --server, or one for all");
+        }
+        let system = SystemRoots::default();
+        let client = self.client_certificate_file.clone().zip(self.client_key_file.clone());
+        let client = client.map(|(certificate, key)| CertificateFiles { certificate, key });
         let station = |(number, url): (usize, &ServerUrl)| {
-            let token = self.token_files.get(number).or_else(|| self.token_files.first());
-            Station::new(url.clone(), self.controls.get(number), token)
+            let name = self.server_names.get(number).or_else(|| self.server_names.first());
+            let address = Address {
+                url,
+                control: self.controls.get(number),
+                token_file: self.token_files.get(number).or_else(|| self.token_files.first()),
+                tls: &ServerTlsConfig {
+                    ca_file: self.ca_file.clone(),
+                    server_name: name.map(|name| name.as_str().into()),
+                    client: client.clone(),
+                },
+            };
+            Station::new(number, &address, &system)
         };
         self.servers.iter().enumerate().map(station).collect()
     }

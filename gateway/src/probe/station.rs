@@ -9,48 +9,64 @@ use handover_protocol::contract::{ActivateRequest, ForgetQuery, FreezeRequest, S
 use handover_protocol::generation::Attempt;
 use handover_protocol::{BoardId, Generation};
 
-use crate::config::{Control, ControlToken, MetricsConfig, ServerUrl};
+use crate::config::{ControlToken, MetricsConfig, ServerTlsConfig, ServerUrl};
 use crate::shell::ShellError;
 use crate::telemetry::Metrics;
-use crate::upstream::{ControlClient, ControlError, ControlHttp};
+use crate::tls::{CertificateFault, Connector, SystemRoots, Trust, TrustFault};
+use crate::upstream::{ControlClient, ControlError, Destination};
 
 /// A server that is probed.
 #[derive(Debug)]
 pub(super) struct Station {
     /// Where sessions go.
-    pub url: ServerUrl,
+    pub to: Destination,
     control: Option<ControlClient>,
 }
 
+/// How a server is reached.
+pub(super) struct Address<'a> {
+    pub url: &'a ServerUrl,
+    pub control: Option<&'a ServerUrl>,
+    pub token_file: Option<&'a PathBuf>,
+    pub tls: &'a ServerTlsConfig,
+}
+
 impl Station {
-    pub(super) fn new(
-        url: ServerUrl,
-        control: Option<&ServerUrl>,
-        token_file: Option<&PathBuf>,
-    ) -> Result<Self, ShellError> {
-        let token = token_file.map(read_token).transpose()?;
-        let control = match control {
-            None => None,
-            Some(url) => {
-                let control = Control {
-                    url: url.clone(),
-                    token,
-                };
-                // Nobody scrapes them; the client of the contract counts its calls.
-                let metrics = MetricsConfig {
-                    open_boards_alias: None,
-                    ..MetricsConfig::default()
-                };
-                let metrics = Metrics::new(&metrics).map_err(|error| ShellError::System(error.to_string()))?;
-                Some(ControlClient::new(
-                    &control,
-                    ControlHttp::new(),
-                    CALL_TIMEOUT,
-                    Arc::new(metrics),
-                ))
-            }
+    /// Reads the files that a server needs; `number` counts servers from 0.
+    pub(super) fn new(number: usize, address: &Address<'_>, system: &SystemRoots) -> Result<Self, ShellError> {
+        let token = address.token_file.map(read_token).transpose()?;
+        // Nobody scrapes them; connections and the client of the contract count.
+        let metrics = MetricsConfig {
+            open_boards_alias: None,
+            ..MetricsConfig::default()
         };
-        Ok(Self { url, control })
+        let metrics = Metrics::new(&metrics).map_err(|error| ShellError::System(error.to_string()))?;
+        let is_tls = address.url.is_tls() || address.control.is_some_and(ServerUrl::is_tls);
+        let connector = match is_tls {
+            true => {
+                let name = format!("server-{}", number + 1)
+                    .parse()
+                    .expect("letters and digits are a server's name");
+                let trust =
+                    Trust::load(address.tls.clone(), system).map_err(|fault| ShellError::Usage(told(&fault)))?;
+                Some(Arc::new(Connector::new(&name, Arc::new(trust), &metrics)))
+            }
+            false => None,
+        };
+        let metrics = Arc::new(metrics);
+        let control = address.control.map(|url| {
+            let to = Destination::new(url.clone(), connector.as_ref());
+            ControlClient::new(to, token.as_ref(), CALL_TIMEOUT, Arc::clone(&metrics))
+        });
+        Ok(Self {
+            to: Destination::new(address.url.clone(), connector.as_ref()),
+            control,
+        })
+    }
+
+    /// Returns where sessions go.
+    pub(super) fn url(&self) -> &ServerUrl {
+        self.to.url()
     }
 
     /// Reads whether it was named with a control URL.
@@ -98,6 +114,19 @@ impl Station {
             attempt: ATTEMPT,
         };
         control.forget(board, &query, CALL_TIMEOUT).await
+    }
+}
+
+/// Says which option names what cannot be used.
+fn told(fault: &TrustFault) -> String {
+    match fault {
+        TrustFault::Authorities(_) => format!("--ca-file: {fault}"),
+        TrustFault::NoSystemRoots { .. } => format!("{fault}; give --ca-file"),
+        TrustFault::Client(CertificateFault::Certificate { .. }) => format!("--client-certificate-file: {fault}"),
+        TrustFault::Client(CertificateFault::Key { .. } | CertificateFault::Mismatch { .. }) => {
+            format!("--client-key-file: {fault}")
+        }
+        TrustFault::Unusable(_) => fault.to_string(),
     }
 }
 

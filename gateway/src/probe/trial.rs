@@ -45,7 +45,7 @@ impl Trial<'_> {
     }
 
     async fn ask_contract(&self, station: &Station, report: &mut ProbeReport) {
-        let url = &station.url;
+        let url = station.url();
         match station.report().await {
             None => report.note(format!("{url}: no --control given, taken as opaque")),
             Some(Ok(server)) => report.fine(format!(
@@ -71,21 +71,21 @@ impl Trial<'_> {
         report.said_replay = offered.terms.replay.as_ref().and_then(count_of);
         drop(offered);
         match told.deflate() {
-            None => report.fine(format!("{}: agrees on no compression", first.url)),
+            None => report.fine(format!("{}: agrees on no compression", first.url())),
             Some(deflate) if deflate.client_no_context_takeover => {
                 report.fine(format!(
                     "{}: compresses ({deflate}), each message of the client by itself",
-                    first.url
+                    first.url()
                 ));
             }
             Some(deflate) => report.note(format!(
                 "{}: compresses ({deflate}) and would let the client refer back to earlier messages; the gateway adds \
                  client_no_context_takeover to the 101, so sessions that it opens can cross",
-                first.url
+                first.url()
             )),
         }
         if told.has_unknown_extensions() {
-            report.note(format!("{}: agrees on an extension that cannot cross", first.url));
+            report.note(format!("{}: agrees on an extension that cannot cross", first.url()));
         }
         told.ask_for_no_client_takeover();
         let asking = Asking::AsTold {
@@ -106,14 +106,14 @@ impl Trial<'_> {
                 report.note(format!(
                     "Handover-Mode: {} at {}, {} at {}; what the server of a session says counts",
                     mode_word(source.0),
-                    first.url,
+                    first.url(),
                     mode_word(target.0),
-                    second.url
+                    second.url()
                 ));
             }
         }
         if let Some(replay) = &source.1 {
-            report.fine(format!("{}: says Handover-Replay: {replay}", first.url));
+            report.fine(format!("{}: says Handover-Replay: {replay}", first.url()));
         }
         if source.1 != target.1 {
             report.note("the 101s differ in Handover-Replay".to_owned());
@@ -157,7 +157,7 @@ impl Trial<'_> {
             let is_served = !visit.was_cut && visit.last() == expected;
             report.fine(format!(
                 "{}: after {} the last message is {}",
-                second.url,
+                second.url(),
                 match count {
                     0 => "none of the openers".to_owned(),
                     1 => "the first opener".to_owned(),
@@ -184,7 +184,7 @@ impl Trial<'_> {
 }
 
 fn describe(station: &Station, heard: &Visit, report: &mut ProbeReport) {
-    let url = &station.url;
+    let url = station.url();
     match heard.greeting.len() {
         0 => report.fine(format!("{url}: says nothing before it is spoken to")),
         _ => report.fine(format!("{url}: greets newcomers with {}", listed(&heard.greeting))),

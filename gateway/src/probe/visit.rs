@@ -115,7 +115,7 @@ impl Trial<'_> {
     ) -> Option<(BoardId, Dialled)> {
         let board = test_board();
         if let Err(error) = station.open(&board).await {
-            report.fault(format!("{}: takes no test board: {}", station.url, chain(&error)));
+            report.fault(format!("{}: takes no test board: {}", station.url(), chain(&error)));
             return None;
         }
         let ids = DialIds {
@@ -126,7 +126,7 @@ impl Trial<'_> {
         };
         let deadlines = DialDeadlines::at(Instant::now() + DIAL_TIMEOUT);
         match dial(
-            &station.url,
+            &station.to,
             &self.handshake(&board, extensions),
             &ids,
             asking,
@@ -136,7 +136,7 @@ impl Trial<'_> {
         {
             Ok(dialled) => Some((board, dialled)),
             Err(error) => {
-                report.fault(format!("{}: opens no session: {}", station.url, chain(&error)));
+                report.fault(format!("{}: opens no session: {}", station.url(), chain(&error)));
                 close(station, &board, report).await;
                 None
             }
@@ -172,7 +172,7 @@ impl Trial<'_> {
 
 async fn close(station: &Station, board: &BoardId, report: &mut ProbeReport) {
     if let Err(error) = station.close(board).await {
-        let url = &station.url;
+        let url = station.url();
         report.note(format!(
             "{url}: does not drop the test board {board}: {}",
             chain(&error)

@@ -6,16 +6,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::config::ServerUrl;
 use crate::relay::Recorded;
 use crate::telemetry::label::Fallback;
 use crate::tls::Wire;
-use crate::upstream::{Agreement, Asking, DialDeadlines, DialError, DialIds, Handshake, dial};
+use crate::upstream::{Agreement, Asking, Destination, DialDeadlines, DialError, DialIds, Handshake, dial};
 
 /// Everything that an attachment needs; it outlives the session's borrow.
 #[derive(Debug)]
 pub(super) struct Attachment {
-    pub url: ServerUrl,
+    pub to: Destination,
     pub handshake: Handshake,
     pub ids: DialIds,
     pub told: Agreement,
@@ -52,7 +51,7 @@ impl Attachment {
             is_swallowing: self.greeting > 0,
         };
         let deadlines = DialDeadlines::at(self.deadline);
-        let dialled = dial(&self.url, &self.handshake, &self.ids, asking, deadlines)
+        let dialled = dial(&self.to, &self.handshake, &self.ids, asking, deadlines)
             .await
             .map_err(|error| {
                 debug!(%error, "the target did not take the session");

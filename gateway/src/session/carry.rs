@@ -209,7 +209,7 @@ impl Task {
             .map(|recorder| recorder.messages().to_vec())
             .unwrap_or_default();
         let attachment = Attachment {
-            url: target.url().clone(),
+            to: target.traffic().clone(),
             handshake: handshake.clone(),
             ids: DialIds {
                 board: self.admission.board().id().clone(),

@@ -81,6 +81,15 @@ impl Data for ServerView {
         if !note(self).is_empty() {
             lines.insert(2, ("because", note(self)));
         }
+        if let Some(tls) = &self.tls {
+            let believed = tls.ca_file.as_deref().unwrap_or("whom its system trusts");
+            lines.push(("believed by", believed.to_owned()));
+            let more = [
+                ("under the name", &tls.server_name),
+                ("is shown", &tls.client_certificate_file),
+            ];
+            lines.extend(more.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))));
+        }
         if let Some(incarnation) = &self.incarnation {
             lines.push(("incarnation", incarnation.to_string()));
         }

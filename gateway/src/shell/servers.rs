@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use handover_protocol::admin::{
-    DEFAULT_WEIGHT, Level, ServerList, ServerOrigin, ServerRequest, ServerState, ServerView,
+    DEFAULT_WEIGHT, Level, ServerList, ServerOrigin, ServerRequest, ServerState, ServerTls, ServerView,
 };
 use handover_protocol::{ReleaseName, ServerName};
 use http::Method;
@@ -67,7 +67,7 @@ struct AddArgs {
     /// The server's name
     #[arg(value_name = "SERVER")]
     name: ServerName,
-    /// Where sessions and requests go: http://HOST:PORT
+    /// Where sessions and requests go: http://HOST:PORT or https://HOST:PORT
     #[arg(long, value_name = "URL")]
     url: String,
     /// The version that it runs
@@ -85,7 +85,7 @@ struct SetArgs {
     /// The server's name
     #[arg(value_name = "SERVER")]
     name: ServerName,
-    /// Where sessions and requests go: http://HOST:PORT
+    /// Where sessions and requests go: http://HOST:PORT or https://HOST:PORT
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// The version that it runs
@@ -109,6 +109,18 @@ struct MoreArgs {
     /// A file on the gateway's machine with the token of its control contract
     #[arg(long, value_name = "FILE", requires = "control_url")]
     control_token_file: Option<String>,
+    /// A PEM file on the gateway's machine: whom to believe over TLS, in the place of those that its system trusts
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<String>,
+    /// The name that the server's certificate is for, where that is not the URL's host
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+    /// A PEM file on the gateway's machine: the certificate that the server is shown
+    #[arg(long, value_name = "FILE", requires = "client_key_file")]
+    client_certificate_file: Option<String>,
+    /// And its private key
+    #[arg(long, value_name = "FILE", requires = "client_certificate_file")]
+    client_key_file: Option<String>,
     /// Boards that it may own
     #[arg(long, value_name = "N")]
     capacity: Option<u64>,
@@ -179,12 +191,30 @@ impl ServersArgs {
     }
 }
 
+impl MoreArgs {
+    /// Joins what is known of the server's TLS and what is to change; nothing for a server that is reached without.
+    fn tls(&self, before: ServerTls) -> ServerTls {
+        let changed = |new: &Option<String>, before: Option<String>| new.clone().or(before);
+        ServerTls {
+            ca_file: changed(&self.ca_file, before.ca_file),
+            server_name: changed(&self.server_name, before.server_name),
+            client_certificate_file: changed(&self.client_certificate_file, before.client_certificate_file),
+            client_key_file: changed(&self.client_key_file, before.client_key_file),
+        }
+    }
+}
+
 impl AddArgs {
     fn request(&self) -> ServerRequest {
+        let tls = self.more.tls(ServerTls::default());
         ServerRequest {
             url: self.url.clone(),
             control_url: self.more.control_url.clone(),
             control_token_file: self.more.control_token_file.clone(),
+            ca_file: tls.ca_file,
+            server_name: tls.server_name,
+            client_certificate_file: tls.client_certificate_file,
+            client_key_file: tls.client_key_file,
             release: self.release.clone(),
             weight: self.weight,
             capacity: self.more.capacity,
@@ -205,12 +235,21 @@ impl SetArgs {
                 self.name
             )));
         }
+        let is_tls = |url: &str| url.starts_with("https:");
+        let stays_tls =
+            is_tls(self.url.as_deref().unwrap_or(&before.url)) || self.more.control_url.as_deref().is_some_and(is_tls);
+        // What was said of TLS stays as it is, unless the server is reached without from now on.
+        let tls = self.more.tls(before.tls.filter(|_| stays_tls).unwrap_or_default());
         let mut all = before.labels;
         all.extend(labels(&self.more.labels));
         Ok(ServerRequest {
             url: self.url.clone().unwrap_or(before.url),
             control_url: self.more.control_url.clone(),
             control_token_file: self.more.control_token_file.clone(),
+            ca_file: tls.ca_file,
+            server_name: tls.server_name,
+            client_certificate_file: tls.client_certificate_file,
+            client_key_file: tls.client_key_file,
             release: self.release.clone().unwrap_or(before.release),
             weight: self.weight.unwrap_or(before.weight),
             capacity: if self.no_capacity {

@@ -30,6 +30,17 @@ impl<L: Label> CounterRow<L> {
         }
     }
 
+    /// Takes the counters of a family that has another label first, each at zero.
+    pub(super) fn of_family(family: &IntCounterVec, first: &str) -> Self {
+        let series = L::ALL.iter();
+        Self {
+            series: series
+                .map(|value| family.with_label_values(&[first, value.text()]))
+                .collect(),
+            label: PhantomData,
+        }
+    }
+
     /// Returns the counter of one label value.
     pub fn of(&self, value: L) -> &IntCounter {
         &self.series[value.index()]

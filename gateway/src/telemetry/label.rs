@@ -352,6 +352,32 @@ label! {
 }
 
 label! {
+    /// What became of a TLS handshake with a server.
+    ServerTlsOutcome {
+        /// It succeeded, with the server's signature.
+        Full = "full",
+        /// It succeeded, by a ticket of an earlier one.
+        Resumed = "resumed",
+        /// The server's certificate is for other names.
+        Name = "name",
+        /// Nobody who is believed has signed it.
+        Authority = "authority",
+        /// It has ended, or not begun.
+        Expired = "expired",
+        /// Something else is wrong with it.
+        Certificate = "certificate",
+        /// The server does not accept what it was shown, or wants to be shown something.
+        Refused = "refused",
+        /// What came back is no TLS that suits.
+        Protocol = "protocol",
+        /// It did not end in time.
+        Timeout = "timeout",
+        /// The connection broke.
+        Broken = "broken",
+    }
+}
+
+label! {
     /// What became of a plain request.
     RequestOutcome {
         /// The server's answer was passed on whole.
@@ -460,6 +486,7 @@ mod tests {
         check::<UpgradeOutcome>();
         check::<TlsOutcome>();
         check::<ProxyHeaderOutcome>();
+        check::<ServerTlsOutcome>();
         check::<RequestOutcome>();
         check::<RegistryOperation>();
         check::<ControlCall>();

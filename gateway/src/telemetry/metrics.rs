@@ -7,16 +7,17 @@ use std::sync::Arc;
 
 use handover_protocol::admin::{DrainState, Level};
 use handover_protocol::{ReleaseName, ServerName};
-use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use super::Label;
 use super::family::{CounterGrid, CounterRow, GaugeRow, HistogramRow, register};
 use super::label::{
     BoardRole, ControlCall, ControlFailure, Crossing, Direction, Fallback, Limit, MoveResult, MoveStep,
-    ProxyHeaderOutcome, RegistryOperation, ReloadResult, RequestOutcome, Side, TakeoverResult, TlsOutcome,
-    UpgradeOutcome,
+    ProxyHeaderOutcome, RegistryOperation, ReloadResult, RequestOutcome, ServerTlsOutcome, Side, TakeoverResult,
+    TlsOutcome, UpgradeOutcome,
 };
 use crate::config::MetricsConfig;
+use crate::tls::Certificate;
 
 /// The metrics of one gateway.
 #[derive(Debug)]
@@ -66,6 +67,7 @@ pub struct Metrics {
     certificate_ends: IntGaugeVec,
     /// TLS handshakes at the admin listener.
     pub admin_tls_handshakes: CounterRow<TlsOutcome>,
+    server_tls: IntCounterVec,
     /// PROXY headers of listed peers.
     pub proxy_headers: CounterRow<ProxyHeaderOutcome>,
     /// Plain requests.
@@ -112,12 +114,16 @@ pub struct MetricsError {
 }
 
 impl Metrics {
-    /// Shows until when certificates hold, each by its file, in seconds since 1970; others are forgotten.
-    pub fn set_certificate_ends(&self, ends: impl Iterator<Item = (String, i64)>) {
+    /// Shows until when a certificate holds that is shown to somebody, by its file.
+    pub fn note_certificate_end(&self, certificate: &Certificate) {
+        let file = certificate.file.display().to_string();
+        let end = certificate.validity.not_after;
+        self.certificate_ends.with_label_values(&[&file]).set(end);
+    }
+
+    /// Forgets which certificates are shown, before they are read anew.
+    pub fn forget_certificate_ends(&self) {
         self.certificate_ends.reset();
-        for (file, end) in ends {
-            self.certificate_ends.with_label_values(&[&file]).set(end);
-        }
     }
 
     /// Registers every series, at zero.
@@ -261,8 +267,18 @@ impl Metrics {
             ),
             certificate_ends: gauge(
                 "handover_tls_certificate_not_after_seconds",
-                "Until when a certificate that clients are shown holds, in seconds since 1970.",
+                "Until when a certificate that clients or servers are shown holds, in seconds since 1970.",
                 &["certificate"],
+            ),
+            server_tls: register(
+                into,
+                IntCounterVec::new(
+                    Opts::new(
+                        "handover_server_tls_handshakes_total",
+                        "TLS handshakes with servers, by server and how they ended.",
+                    ),
+                    &["server", "outcome"],
+                ),
             ),
             requests: CounterRow::register(into, "handover_requests_total", "Plain requests.", "outcome"),
             registry_seconds: HistogramRow::register(
@@ -338,6 +354,11 @@ impl Metrics {
         }
     }
 
+    /// Takes the counters of TLS with one server, at zero.
+    pub fn server_tls(&self, server: &ServerName) -> CounterRow<ServerTlsOutcome> {
+        CounterRow::of_family(&self.server_tls, server.as_str())
+    }
+
     fn boards_of(&self, server: &str, release: &ReleaseName, role: BoardRole) -> IntGauge {
         self.boards.with_label_values(&[server, release.as_str(), role.text()])
     }
@@ -350,6 +371,9 @@ impl Metrics {
             let _ = self.boards.remove_label_values(&[name, release.as_str(), role.text()]);
         }
         let _ = self.sessions.remove_label_values(&[name]);
+        for outcome in ServerTlsOutcome::ALL {
+            let _ = self.server_tls.remove_label_values(&[name, outcome.text()]);
+        }
         if let Some(family) = &self.boards_alias {
             let _ = family.remove_label_values(&[name]);
         }

@@ -88,4 +88,4 @@ impl HandshakeFault {
 
 /// What a TLS stream keeps for a peer that does not read: one record and its overhead, so that the relay's back-pressure
 /// is felt as early as without TLS.
-const BUFFER_BYTES_MAX: usize = 17 * 1024;
+pub(super) const BUFFER_BYTES_MAX: usize = 17 * 1024;

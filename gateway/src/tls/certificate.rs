@@ -1,8 +1,8 @@
-//! One certificate with its key, read from their files and checked against each other.
+//! One certificate with its key, read from their files and checked against each other; and for how long it holds.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -21,6 +21,8 @@ pub struct Certificate {
     pub names: Vec<String>,
     /// When it begins and ends, in seconds since 1970.
     pub validity: Validity,
+    /// Whether it is for an address as well.
+    has_address: bool,
     pub(super) key: Arc<CertifiedKey>,
 }
 
@@ -33,24 +35,64 @@ pub struct Validity {
     pub not_after: i64,
 }
 
+/// How a certificate stands at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It does not hold yet.
+    NotYet,
+    /// It holds.
+    Holds,
+    /// It holds, and ends within [`ENDS_SOON`]: in so many whole days.
+    EndsSoon(u64),
+    /// It has ended.
+    Ended,
+}
+
 impl Validity {
-    /// Reads whether it holds now.
-    pub fn is_now(&self) -> bool {
+    /// Reads how it stands now.
+    pub fn now(&self) -> Standing {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
-        (self.not_before..=self.not_after).contains(&now)
+        self.at(now.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX)))
+    }
+
+    fn at(&self, now: i64) -> Standing {
+        if now < self.not_before {
+            return Standing::NotYet;
+        }
+        let Ok(left) = u64::try_from(self.not_after.saturating_sub(now)) else {
+            return Standing::Ended;
+        };
+        match Duration::from_secs(left) {
+            left if left < ENDS_SOON => Standing::EndsSoon(left.as_secs() / SECONDS_PER_DAY),
+            _ => Standing::Holds,
+        }
     }
 }
 
 impl Certificate {
-    /// Reads both files.
+    /// Reads a certificate that clients are to be shown, and its key.
+    ///
+    /// # Errors
+    /// When one cannot be read, is none, or the two are no pair; or it names no host, so that no client would believe it.
+    pub fn load(files: &CertificateFiles) -> Result<Self, CertificateFault> {
+        let certificate = Self::load_nameless(files)?;
+        if certificate.names.is_empty() && !certificate.has_address {
+            return Err(CertificateFault::Certificate {
+                file: files.certificate.clone(),
+                reason: "names no host: it has no subjectAltName with a DNS name or an address".into(),
+            });
+        }
+        Ok(certificate)
+    }
+
+    /// Reads a certificate that servers are to be shown, and its key; it need not name any host.
     ///
     /// # Errors
     /// When one cannot be read, is none, or the two are no pair.
-    pub fn load(files: &CertificateFiles) -> Result<Self, CertificateFault> {
+    pub fn load_nameless(files: &CertificateFiles) -> Result<Self, CertificateFault> {
         let chain = read_chain(&files.certificate)?;
         let key = read_key(&files.key)?;
-        let (names, validity) = read_leaf(&chain[0], &files.certificate)?;
+        let leaf = read_leaf(&chain[0], &files.certificate)?;
         let provider = rustls::crypto::ring::default_provider();
         let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| {
             if let rustls::Error::InconsistentKeys(_) = error {
@@ -66,14 +108,23 @@ impl Certificate {
         })?;
         Ok(Self {
             file: files.certificate.clone(),
-            names,
-            validity,
+            names: leaf.names,
+            has_address: leaf.has_address,
+            validity: leaf.validity,
             key: Arc::new(certified),
         })
     }
 }
 
-fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
+/// What a certificate says of itself.
+struct Leaf {
+    names: Vec<String>,
+    has_address: bool,
+    validity: Validity,
+}
+
+/// Reads the certificates of a PEM file; at least one.
+pub(super) fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
     let fault = |reason: String| CertificateFault::Certificate {
         file: file.to_owned(),
         reason,
@@ -101,7 +152,12 @@ fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, CertificateFault> {
     })
 }
 
-fn read_leaf(leaf: &CertificateDer<'_>, file: &Path) -> Result<(Vec<String>, Validity), CertificateFault> {
+/// Reads until when a certificate holds.
+pub(super) fn validity_of(certificate: &CertificateDer<'_>, file: &Path) -> Result<Validity, CertificateFault> {
+    read_leaf(certificate, file).map(|leaf| leaf.validity)
+}
+
+fn read_leaf(leaf: &CertificateDer<'_>, file: &Path) -> Result<Leaf, CertificateFault> {
     let fault = |reason: &str| CertificateFault::Certificate {
         file: file.to_owned(),
         reason: reason.into(),
@@ -116,17 +172,15 @@ fn read_leaf(leaf: &CertificateDer<'_>, file: &Path) -> Result<(Vec<String>, Val
         }
         has_address |= matches!(name, GeneralName::IPAddress(_));
     }
-    // One for addresses only can still be the default; one for nothing is believed by no client.
-    if names.is_empty() && !has_address {
-        return Err(fault(
-            "names no host: it has no subjectAltName with a DNS name or an address",
-        ));
-    }
     let validity = Validity {
         not_before: parsed.validity().not_before.timestamp(),
         not_after: parsed.validity().not_after.timestamp(),
     };
-    Ok((names, validity))
+    Ok(Leaf {
+        names,
+        has_address,
+        validity,
+    })
 }
 
 /// Says what is wrong with a certificate or its key, each with the file that it is about.
@@ -156,4 +210,30 @@ pub enum CertificateFault {
         /// The key's file.
         key: PathBuf,
     },
+}
+
+/// As long before its end a certificate is worth a word; whatever renews certificates by itself has done so by then.
+pub const ENDS_SOON: Duration = Duration::from_secs(14 * SECONDS_PER_DAY);
+
+const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_worth_a_word_a_fortnight_before_its_end() {
+        const DAY: i64 = SECONDS_PER_DAY as i64;
+        let validity = Validity {
+            not_before: 0,
+            not_after: 100 * DAY,
+        };
+        let check = |at: i64, expected: Standing| assert_eq!(validity.at(at), expected, "{at}");
+        check(-1, Standing::NotYet);
+        check(0, Standing::Holds);
+        check(86 * DAY, Standing::Holds);
+        check(86 * DAY + 1, Standing::EndsSoon(13));
+        check(100 * DAY, Standing::EndsSoon(0));
+        check(100 * DAY + 1, Standing::Ended);
+    }
 }

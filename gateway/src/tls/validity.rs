@@ -8,8 +8,7 @@ use crate::telemetry::Metrics;
 pub fn note_ends(certificates: Option<&Certificates>, operators: Option<&OperatorsAcceptor>, metrics: &Metrics) {
     let mut list = certificates.map(Certificates::list).unwrap_or_default();
     list.extend(operators.map(OperatorsAcceptor::certificate));
-    metrics.set_certificate_ends(list.iter().map(|certificate| {
-        let file = certificate.file.display().to_string();
-        (file, certificate.validity.not_after)
-    }));
+    for certificate in &list {
+        metrics.note_certificate_end(certificate);
+    }
 }

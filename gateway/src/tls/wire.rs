@@ -6,9 +6,10 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::server;
+use tokio_rustls::{client, server};
 
 /// A connection to a peer.
 ///
@@ -19,6 +20,8 @@ pub enum Wire {
     Plain(TcpStream),
     /// TLS, as the server of a client.
     Client(Box<server::TlsStream<TcpStream>>),
+    /// TLS, as the client of a server.
+    Server(Box<client::TlsStream<TcpStream>>),
 }
 
 impl From<TcpStream> for Wire {
@@ -27,11 +30,18 @@ impl From<TcpStream> for Wire {
     }
 }
 
+impl Connection for Wire {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Client(stream) => Pin::new(stream.as_mut()).poll_read(context, buffer),
+            Self::Server(stream) => Pin::new(stream.as_mut()).poll_read(context, buffer),
         }
     }
 }
@@ -41,6 +51,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Client(stream) => Pin::new(stream.as_mut()).poll_write(context, bytes),
+            Self::Server(stream) => Pin::new(stream.as_mut()).poll_write(context, bytes),
         }
     }
 
@@ -52,6 +63,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
             Self::Client(stream) => Pin::new(stream.as_mut()).poll_write_vectored(context, pieces),
+            Self::Server(stream) => Pin::new(stream.as_mut()).poll_write_vectored(context, pieces),
         }
     }
 
@@ -59,6 +71,7 @@ impl AsyncWrite for Wire {
         match self {
             Self::Plain(stream) => stream.is_write_vectored(),
             Self::Client(stream) => stream.is_write_vectored(),
+            Self::Server(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -66,6 +79,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(context),
             Self::Client(stream) => Pin::new(stream.as_mut()).poll_flush(context),
+            Self::Server(stream) => Pin::new(stream.as_mut()).poll_flush(context),
         }
     }
 
@@ -73,6 +87,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Client(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
+            Self::Server(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
         }
     }
 }

@@ -20,12 +20,13 @@ use tokio::time::{Instant, timeout_at};
 use super::scarcity::scarcity;
 use crate::config::ServerUrl;
 use crate::telemetry::label::Limit;
+use crate::tls::{ServerTlsFault, Wire};
 
 /// Opens a TCP connection to a server.
 ///
 /// # Errors
 /// When there is none by the deadline; nothing was sent then.
-pub async fn connect(url: &ServerUrl, deadline: Instant) -> Result<TcpStream, ConnectError> {
+pub(super) async fn connect(url: &ServerUrl, deadline: Instant) -> Result<TcpStream, ConnectError> {
     let stream = timeout_at(deadline, TcpStream::connect((url.host(), url.port())))
         .await
         .map_err(|_| ConnectError::Timeout)?
@@ -53,10 +54,7 @@ pub fn tune(stream: &TcpStream) -> io::Result<()> {
 ///
 /// # Errors
 /// When the connection breaks; the server may have seen the request.
-pub async fn exchange<B>(
-    stream: TcpStream,
-    request: Request<B>,
-) -> Result<(Response<Incoming>, Connection), hyper::Error>
+pub async fn exchange<B>(stream: Wire, request: Request<B>) -> Result<(Response<Incoming>, Connection), hyper::Error>
 where
     B: Body + Send + 'static,
     B::Data: Send,
@@ -79,8 +77,8 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    /// Speaks HTTP over a TCP connection; nothing is sent yet.
-    pub(super) async fn over(stream: TcpStream) -> Result<Self, hyper::Error> {
+    /// Speaks HTTP over a connection; nothing is sent yet.
+    pub(super) async fn over(stream: Wire) -> Result<Self, hyper::Error> {
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(READ_BYTES_MAX)
             .handshake(TokioIo::new(stream))
@@ -124,12 +122,12 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection broke meanwhile.
-    pub async fn into_raw(mut self, upgrade: OnUpgrade) -> Result<(TcpStream, Bytes), hyper::Error> {
+    pub async fn into_raw(mut self, upgrade: OnUpgrade) -> Result<(Wire, Bytes), hyper::Error> {
         // A 101 is the last that HTTP says, so the driver ends by itself.
         std::future::poll_fn(|context| self.poll_drive(context)).await;
         let parts = upgrade
             .await?
-            .downcast::<TokioIo<TcpStream>>()
+            .downcast::<TokioIo<Wire>>()
             .expect("`Link` speaks HTTP over this very type");
         Ok((parts.io.into_inner(), parts.read_buf))
     }
@@ -154,14 +152,25 @@ pub enum ConnectError {
     /// Nobody answered.
     #[error("no connection to the server in time")]
     Timeout,
+    /// It, or we, are not believed.
+    #[error(transparent)]
+    Tls(#[from] ServerTlsFault),
 }
 
 impl ConnectError {
+    /// Returns what is wrong with TLS, where that is what is wrong.
+    pub fn tls(&self) -> Option<&ServerTlsFault> {
+        match self {
+            Self::Tls(fault) => Some(fault),
+            Self::Io(_) | Self::Timeout => None,
+        }
+    }
+
     /// Reads whether nobody listens there.
     pub fn is_refused(&self) -> bool {
         match self {
             Self::Io(error) => error.kind() == io::ErrorKind::ConnectionRefused,
-            Self::Timeout => false,
+            Self::Timeout | Self::Tls(_) => false,
         }
     }
 
@@ -169,7 +178,7 @@ impl ConnectError {
     pub fn scarcity(&self) -> Option<Limit> {
         match self {
             Self::Io(error) => scarcity(error),
-            Self::Timeout => None,
+            Self::Timeout | Self::Tls(_) => None,
         }
     }
 }
@@ -183,6 +192,9 @@ pub enum ExchangeError {
     /// The server kept silent.
     #[error("the server did not answer in time")]
     Timeout,
+    /// It does not believe us, and has not read what we sent.
+    #[error(transparent)]
+    Tls(ServerTlsFault),
 }
 
 /// Idle for so long, a peer is asked whether it is there.

@@ -149,6 +149,7 @@ pub(super) fn opaque(name: &str, authority: &str) -> ServerConfig {
         name: name.parse().unwrap(),
         url: format!("http://{authority}").parse().unwrap(),
         control: None,
+        tls: None,
         release: "r1".parse().unwrap(),
         allotment: crate::config::Allotment::default(),
     }

@@ -3,9 +3,11 @@
 //! What a failed call lets the caller conclude is the whole point of [`ControlError`]. A repeat is the caller's
 //! decision: calls are idempotent by (board, generation, attempt).
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use handover_protocol::contract::wire::{BOARDS_PER_PAGE_MAX, CONTROL_BODY_BYTES_MAX, PREFIX};
 use handover_protocol::contract::{
@@ -19,56 +21,34 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use super::connection::ConnectError;
 use super::control_error::{ControlError, Nonsense};
-use crate::config::{Control, ControlToken};
+use super::destination::Destination;
+use super::door::Door;
+use crate::config::ControlToken;
 use crate::telemetry::Metrics;
 use crate::telemetry::label::{ControlCall, Limit};
-
-/// The HTTP client under every [`ControlClient`]; clones share its connections.
-#[derive(Debug, Clone)]
-pub struct ControlHttp(Client<HttpConnector, Full<Bytes>>);
-
-impl ControlHttp {
-    /// Makes a client without connections.
-    pub fn new() -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        // It repeats a request only on a pooled connection that ended before a byte of it was written.
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .http1_max_headers(HEADER_COUNT_MAX)
-            .http1_max_buf_size(HEAD_BYTES_MAX)
-            .build(connector);
-        Self(client)
-    }
-}
-
-impl Default for ControlHttp {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// Calls one server's control contract.
 #[derive(Debug, Clone)]
 pub struct ControlClient {
-    /// `http://authority/handover/v1`.
+    /// The control URL and the contract's prefix.
     base: Arc<str>,
     authorization: Option<HeaderValue>,
-    http: ControlHttp,
+    destination: Destination,
+    /// Clones share its connections.
+    http: Arc<ArcSwap<Http>>,
     /// For calls that are no board's.
     timeout: Duration,
     metrics: Arc<Metrics>,
 }
+
+type Http = Client<Door, Full<Bytes>>;
 
 /// What a server holds in memory, read page by page from one process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,15 +60,22 @@ pub struct BoardListing {
 }
 
 impl ControlClient {
-    /// Aims at one server; `timeout` is for the calls that concern no single board.
-    pub fn new(control: &Control, http: ControlHttp, timeout: Duration, metrics: Arc<Metrics>) -> Self {
+    /// Aims at one server, without connections yet; `timeout` is for the calls that concern no single board.
+    pub fn new(to: Destination, token: Option<&ControlToken>, timeout: Duration, metrics: Arc<Metrics>) -> Self {
         Self {
-            base: format!("{}{PREFIX}", control.url).into(),
-            authorization: control.token.as_ref().map(bearer),
-            http,
+            http: Arc::new(ArcSwap::from_pointee(without_connections(&to))),
+            base: format!("{}{PREFIX}", to.url()).into(),
+            authorization: token.map(bearer),
+            destination: to,
             timeout,
             metrics,
         }
+    }
+
+    /// Has calls from now on open connections of their own: those that are asked every second would else go on over one
+    /// that was opened under other certificates. Calls that are under way end as they are.
+    pub fn renew(&self) {
+        self.http.store(Arc::new(without_connections(&self.destination)));
     }
 
     /// Asks who answers, and whether it can take boards.
@@ -245,13 +232,8 @@ impl ControlClient {
         deadline: Duration,
     ) -> Result<(http::response::Parts, Bytes), ControlError> {
         let exchange = async {
-            let response = self.http.0.request(request).await.map_err(|error| {
-                if error.is_connect() {
-                    ControlError::Unreachable(error)
-                } else {
-                    ControlError::Unanswered(error.into())
-                }
-            })?;
+            let answering = self.http.load().request(request);
+            let response = answering.await.map_err(|error| self.failed(error))?;
             collect(response).await
         };
         match timeout(deadline, exchange).await {
@@ -266,6 +248,20 @@ impl ControlClient {
                 self.metrics.limit_hits.of(time_limit_of(call)).inc();
                 Err(ControlError::Unanswered(elapsed.into()))
             }
+        }
+    }
+
+    fn failed(&self, error: hyper_util::client::legacy::Error) -> ControlError {
+        if error.is_connect() {
+            let connect = error.source().and_then(|error| error.downcast_ref::<ConnectError>());
+            return match connect.and_then(ConnectError::tls) {
+                Some(fault) => ControlError::Tls(fault.clone()),
+                None => ControlError::Unreachable(error),
+            };
+        }
+        match self.destination.refusal(&error) {
+            Some(fault) => ControlError::Tls(fault),
+            None => ControlError::Unanswered(error.into()),
         }
     }
 
@@ -297,6 +293,22 @@ fn time_limit_of(call: ControlCall) -> Limit {
             Limit::ControlCallTimeout
         }
     }
+}
+
+/// Makes a client without connections.
+fn without_connections(to: &Destination) -> Http {
+    let door = Door {
+        destination: to.clone(),
+        patience: CONNECT_TIMEOUT,
+    };
+    // It repeats a request only on a pooled connection that ended before a byte of it was written.
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .http1_max_headers(HEADER_COUNT_MAX)
+        .http1_max_buf_size(HEAD_BYTES_MAX)
+        .build(door)
 }
 
 /// Lets pass what the contract calls a success, and tells a refusal from nonsense.

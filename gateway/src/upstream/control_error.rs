@@ -9,6 +9,7 @@ use http::header::{CONTENT_TYPE, HeaderMap};
 
 use super::scarcity::scarcity;
 use crate::telemetry::label::{ControlFailure, Limit};
+use crate::tls::ServerTlsFault;
 
 /// Says why a control call failed, whose fault it is, and whether it was carried out.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,9 @@ pub enum ControlError {
     /// There was no connection; certainly it was not carried out.
     #[error("the server cannot be reached at its control_url")]
     Unreachable(#[source] hyper_util::client::legacy::Error),
+    /// One side does not believe the other, or TLS came to nothing; certainly it was not carried out.
+    #[error("no TLS with the server at its control_url: {0}")]
+    Tls(ServerTlsFault),
     /// Something answered, but not as the contract says. It may have been carried out.
     #[error("the server's answer is none of the contract's")]
     Nonsense(#[from] Nonsense),
@@ -80,10 +84,15 @@ impl ControlError {
         None
     }
 
+    /// Reads whether somebody is there who only is not believed, or does not believe us.
+    pub fn proves_presence(&self) -> bool {
+        matches!(self, Self::Tls(fault) if fault.proves_presence())
+    }
+
     /// Reads whether the call was certainly not carried out.
     pub fn was_certainly_not_carried_out(&self) -> bool {
         match self {
-            Self::Refused(_) | Self::Unauthorized { .. } | Self::Unreachable(_) => true,
+            Self::Refused(_) | Self::Unauthorized { .. } | Self::Unreachable(_) | Self::Tls(_) => true,
             Self::Unanswered(_) | Self::Nonsense(_) => false,
         }
     }
@@ -92,7 +101,11 @@ impl ControlError {
     pub fn refusal(&self) -> Option<ContractProblemType> {
         match self {
             Self::Refused(problem) => Some(problem.kind),
-            Self::Unauthorized { .. } | Self::Unanswered(_) | Self::Unreachable(_) | Self::Nonsense(_) => None,
+            Self::Unauthorized { .. }
+            | Self::Unanswered(_)
+            | Self::Unreachable(_)
+            | Self::Tls(_)
+            | Self::Nonsense(_) => None,
         }
     }
 
@@ -102,7 +115,7 @@ impl ControlError {
             Self::Refused(_) => ControlFailure::Refused,
             Self::Unauthorized { .. } => ControlFailure::Unauthorized,
             Self::Unanswered(_) => ControlFailure::Unanswered,
-            Self::Unreachable(_) => ControlFailure::Unreachable,
+            Self::Unreachable(_) | Self::Tls(_) => ControlFailure::Unreachable,
             Self::Nonsense(_) => ControlFailure::Nonsense,
         }
     }

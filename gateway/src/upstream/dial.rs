@@ -12,11 +12,11 @@ use http_body_util::Empty;
 use tokio::time::{Instant, timeout_at};
 
 use super::agreement::{Agreement, AgreementFault};
-use super::connection::{ConnectError, ExchangeError, connect, exchange};
+use super::connection::{ConnectError, ExchangeError, exchange};
+use super::destination::Destination;
 use super::handshake::{Asking, Handshake, Offer};
 use super::pool::ServerBody;
 use super::terms::Terms;
-use crate::config::ServerUrl;
 use crate::tls::Wire;
 
 /// Whose dial it is, as the server is told.
@@ -73,17 +73,17 @@ pub struct Dialled {
 /// # Errors
 /// See [`DialError`]. After [`DialError::Refused`] the connection lives as long as the response's body.
 pub async fn dial(
-    url: &ServerUrl,
+    to: &Destination,
     handshake: &Handshake,
     ids: &DialIds,
     asking: Asking<'_>,
     deadlines: DialDeadlines,
 ) -> Result<Dialled, DialError> {
-    let mut request = handshake.request(url, asking).map(|()| Empty::<Bytes>::new());
+    let mut request = handshake.request(to.url(), asking).map(|()| Empty::<Bytes>::new());
     introduce_session(request.headers_mut(), ids);
     let offer = Offer::of(request.headers());
-    let stream = connect(url, deadlines.connected).await?;
-    let (response, connection) = answer_by(deadlines.answered, exchange(stream, request)).await?;
+    let stream = to.connect(deadlines.connected).await?;
+    let (response, connection) = answer_by(to, deadlines.answered, exchange(stream, request)).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let response = response.map(|body| ServerBody::new(body, connection));
         return Err(DialError::Refused(Box::new(response)));
@@ -91,14 +91,14 @@ pub async fn dial(
     check_upgrade(response.headers(), &handshake.accept())?;
     let agreement = Agreement::of_answer(response.headers(), &offer).map_err(UpgradeFault::from)?;
     let terms = Terms::parse(response.headers()).unwrap_or_else(|fault| {
-        tracing::warn!(server = url.authority(), %fault, "the session will not cross transparently");
+        tracing::warn!(server = to.url().authority(), %fault, "the session will not cross transparently");
         Terms::cautious()
     });
     let headers = response.headers().clone();
     let raw = connection.into_raw(hyper::upgrade::on(response));
-    let (stream, early) = answer_by(deadlines.answered, raw).await?;
+    let (stream, early) = answer_by(to, deadlines.answered, raw).await?;
     Ok(Dialled {
-        stream: stream.into(),
+        stream,
         early,
         headers,
         agreement,
@@ -107,11 +107,12 @@ pub async fn dial(
 }
 
 async fn answer_by<T>(
+    to: &Destination,
     deadline: Instant,
     answer: impl Future<Output = Result<T, hyper::Error>>,
 ) -> Result<T, ExchangeError> {
     let answer = timeout_at(deadline, answer).await.map_err(|_| ExchangeError::Timeout)?;
-    answer.map_err(ExchangeError::Broken)
+    answer.map_err(|error| to.broken(error))
 }
 
 /// Tells a server for which board and under which term it is talked to; of a client's headers none is left by now.
@@ -187,8 +188,12 @@ impl DialError {
     /// Reads whether a server that has just died would cause this.
     pub fn may_mean_a_death(&self) -> bool {
         match self {
+            // Somebody is there who is not believed, or does not believe us.
+            Self::Connect(ConnectError::Tls(fault)) | Self::Exchange(ExchangeError::Tls(fault)) => {
+                !fault.proves_presence()
+            }
             Self::Connect(error) => error.scarcity().is_none(),
-            Self::Exchange(_) => true,
+            Self::Exchange(ExchangeError::Broken(_) | ExchangeError::Timeout) => true,
             Self::BadUpgrade(_) | Self::Refused(_) => false,
         }
     }

@@ -16,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info, info_span, warn};
 
-use super::connection::connect;
 use super::control::ControlClient;
 use super::server::Server;
 use crate::config::HealthConfig;
+use crate::tls::ServerTlsFault;
 
 /// Starts the tasks that ask servers.
 #[derive(Debug, Clone)]
@@ -118,16 +118,15 @@ impl Poll {
     }
 
     /// Turns a failed question into evidence; one that took far too long says that the gateway stood still.
-    fn failed(&mut self, asked_at: Instant, is_refused: bool) {
+    fn failed(&mut self, asked_at: Instant, failure: Failure) {
         let overdue = asked_at.elapsed().saturating_sub(self.config.timeout);
         let asked_at = asked_at.duration_since(self.epoch);
-        self.judge(if overdue >= STALL_MIN {
-            Event::Stalled
-        } else if is_refused {
-            Event::Refused { asked_at }
-        } else {
-            Event::Silent { asked_at }
-        });
+        let evidence = match failure {
+            Failure::Refused => Event::Refused { asked_at },
+            Failure::Silent => Event::Silent { asked_at },
+            Failure::Disbelieved => Event::Disbelieved,
+        };
+        self.judge(if overdue >= STALL_MIN { Event::Stalled } else { evidence });
     }
 
     /// Asks a contract server who it is, and what it holds where that is due.
@@ -137,7 +136,8 @@ impl Poll {
             Ok(report) => self.heard(asked_at, report),
             Err(error) if error.scarcity().is_some() => return self.could_not_ask(format!("{}", Chain(&error))),
             Err(error) => {
-                self.failed(asked_at, error.is_refused_connection());
+                let failure = Failure::of(error.is_refused_connection(), error.proves_presence());
+                self.failed(asked_at, failure);
                 return self.silent(format!("{}", Chain(&error)));
             }
         }
@@ -153,7 +153,7 @@ impl Poll {
 
     fn heard(&mut self, asked_at: Instant, report: ServerReport) {
         if report.name != *self.server.name() {
-            self.failed(asked_at, false);
+            self.failed(asked_at, Failure::Silent);
             return self.silent(format!(
                 "it calls itself {}; control_url leads to another server",
                 report.name
@@ -185,14 +185,16 @@ impl Poll {
             status.incarnation = Some(report.incarnation);
             status.capabilities = report.capabilities.into();
             status.silent_since = None;
+            status.fault = None;
         });
     }
 
     /// Tries whether an opaque server takes connections.
     async fn knock(&mut self) {
         let asked_at = Instant::now();
-        match connect(self.server.url(), asked_at + self.config.timeout).await {
-            Ok(_) => {
+        let server = Arc::clone(&self.server);
+        match server.traffic().knock(asked_at + self.config.timeout).await {
+            Ok(()) => {
                 self.fault = None;
                 self.judge(Event::Answered);
                 let verdict = self.health.verdict();
@@ -203,11 +205,14 @@ impl Poll {
                     status.was_asked = true;
                     status.is_ready = true;
                     status.silent_since = None;
+                    status.fault = None;
                 });
             }
             Err(error) if error.scarcity().is_some() => self.could_not_ask(error.to_string()),
             Err(error) => {
-                self.failed(asked_at, error.is_refused());
+                let is_there = error.tls().is_some_and(ServerTlsFault::proves_presence);
+                let failure = Failure::of(error.is_refused(), is_there);
+                self.failed(asked_at, failure);
                 self.silent(error.to_string());
             }
         }
@@ -217,7 +222,7 @@ impl Poll {
     fn silent(&mut self, fault: String) {
         if self.fault.as_ref() != Some(&fault) {
             warn!(fault, "the server is not to be had");
-            self.fault = Some(fault);
+            self.fault = Some(fault.clone());
         }
         let verdict = self.health.verdict();
         self.server.hear(|status| {
@@ -225,6 +230,7 @@ impl Poll {
             status.polls += 1;
             status.was_asked = true;
             status.is_ready = false;
+            status.fault = Some(fault.into());
             status.silent_since.get_or_insert_with(std::time::Instant::now);
         });
     }
@@ -264,15 +270,44 @@ impl Poll {
     }
 }
 
+/// In what way a question failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// Nobody listens there.
+    Refused,
+    /// No answer came, or a wrong one.
+    Silent,
+    /// Somebody is there who is not believed, or does not believe us.
+    Disbelieved,
+}
+
+impl Failure {
+    fn of(is_refused: bool, proves_presence: bool) -> Self {
+        if is_refused {
+            Self::Refused
+        } else if proves_presence {
+            Self::Disbelieved
+        } else {
+            Self::Silent
+        }
+    }
+}
+
 /// An error with its causes, on one line.
 struct Chain<'a>(&'a dyn std::error::Error);
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}", self.0)?;
+        let mut last = self.0.to_string();
+        formatter.write_str(&last)?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            write!(formatter, ": {error}")?;
+            let said = error.to_string();
+            // Some errors show their cause and name it as well.
+            if !last.ends_with(&said) {
+                write!(formatter, ": {said}")?;
+            }
+            last = said;
             cause = error.source();
         }
         Ok(())

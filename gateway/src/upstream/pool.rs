@@ -21,7 +21,8 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::connection::{ConnectError, Connection, ExchangeError, Link, connect};
+use super::connection::{ConnectError, Connection, ExchangeError, Link};
+use super::destination::Destination;
 use crate::config::ServerUrl;
 
 /// The body of a request to a server.
@@ -50,10 +51,11 @@ impl Pool {
     /// See [`PoolError`].
     pub async fn exchange(
         self: &Arc<Self>,
-        url: &ServerUrl,
+        to: &Destination,
         request: Request<RequestBody>,
         connected_by: Instant,
     ) -> Result<Response<ServerBody>, PoolError> {
+        let url = to.url();
         let request = match self.take_for(url, &request) {
             None => request,
             Some(mut link) => {
@@ -66,9 +68,9 @@ impl Pool {
                 }
             }
         };
-        let stream = connect(url, connected_by).await?;
-        let mut link = Link::over(stream).await.map_err(ExchangeError::Broken)?;
-        let response = link.send(request).await.map_err(ExchangeError::Broken)?;
+        let stream = to.connect(connected_by).await?;
+        let mut link = Link::over(stream).await.map_err(|error| to.broken(error))?;
+        let response = link.send(request).await.map_err(|error| to.broken(error))?;
         Ok(self.answer(url, response, link))
     }
 

@@ -13,11 +13,13 @@ use handover_protocol::{BoardId, Incarnation, Owner, ReleaseName, ServerName};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::control::{BoardListing, ControlClient, ControlHttp};
+use super::control::{BoardListing, ControlClient};
 use super::control_error::ControlError;
+use super::destination::Destination;
 use super::memory::{Dead, ServerMemory};
-use crate::config::{Allotment, ServerConfig, ServerUrl};
+use crate::config::{Allotment, ServerConfig, ServerTlsConfig, ServerUrl};
 use crate::telemetry::{Metrics, ServerMetrics};
+use crate::tls::{Connector, Trust};
 
 /// One board server.
 #[derive(Debug)]
@@ -27,7 +29,9 @@ pub struct Server {
     allotment: ArcSwap<Allotment>,
     /// Cancelled once it is named no more.
     left: CancellationToken,
+    traffic: Destination,
     control: Option<ControlClient>,
+    tls: Option<Arc<Connector>>,
     status: watch::Sender<ServerStatus>,
     /// Where the server's own requests come from; loopback addresses are not among them.
     addresses: ArcSwap<Vec<IpAddr>>,
@@ -56,6 +60,8 @@ pub struct ServerStatus {
     pub listing: Option<Arc<HeardListing>>,
     /// Since when it has not answered, or not as the contract says.
     pub silent_since: Option<Instant>,
+    /// And what was wrong when it was last asked.
+    pub fault: Option<Arc<str>>,
     /// What is believed of its process.
     pub verdict: Verdict,
     /// How often it was asked.
@@ -101,19 +107,17 @@ impl HeardListing {
 
 impl Server {
     /// Takes a server of which nothing has been heard.
-    pub(super) fn new(
-        config: ServerConfig,
-        origin: ServerOrigin,
-        http: &ControlHttp,
-        timeout: Duration,
-        metrics: &Arc<Metrics>,
-    ) -> Self {
-        let control = config
-            .control
-            .as_ref()
-            .map(|control| ControlClient::new(control, http.clone(), timeout, Arc::clone(metrics)));
+    pub(super) fn new(config: ServerConfig, origin: ServerOrigin, timeout: Duration, metrics: &Arc<Metrics>) -> Self {
+        let tls = config.tls.as_ref();
+        let tls = tls.map(|trust| Arc::new(Connector::new(&config.name, Arc::clone(trust), metrics)));
+        let control = config.control.as_ref().map(|control| {
+            let to = Destination::new(control.url.clone(), tls.as_ref());
+            ControlClient::new(to, control.token.as_ref(), timeout, Arc::clone(metrics))
+        });
         let addresses = config.url.host().parse().into_iter().collect();
         Self {
+            traffic: Destination::new(config.url.clone(), tls.as_ref()),
+            tls,
             control,
             status: watch::Sender::new(ServerStatus::default()),
             addresses: ArcSwap::from_pointee(foreign(addresses)),
@@ -136,6 +140,34 @@ impl Server {
     /// Returns where sessions and requests go.
     pub fn url(&self) -> &ServerUrl {
         &self.config.url
+    }
+
+    /// Returns the way to where sessions and requests go.
+    pub fn traffic(&self) -> &Destination {
+        &self.traffic
+    }
+
+    /// Returns how it is checked over TLS; nothing where none of its URLs is `https`.
+    pub fn tls(&self) -> Option<ServerTlsConfig> {
+        let is_tls = self.config.url.is_tls() || self.control_url().is_some_and(ServerUrl::is_tls);
+        let tls = self.tls.as_ref().filter(|_| is_tls)?;
+        Some(tls.trust().config().clone())
+    }
+
+    /// Goes by certificates that were read anew; connections that are open stay.
+    pub fn trust(&self, trust: Arc<Trust>, metrics: &Metrics) {
+        if let Some(tls) = &self.tls {
+            tls.replace(trust, metrics);
+            self.control.iter().for_each(ControlClient::renew);
+            self.nudge();
+        }
+    }
+
+    /// Shows in the metrics until when the certificate holds that it is shown.
+    pub(super) fn note_certificate_end(&self, metrics: &Metrics) {
+        if let Some(tls) = &self.tls {
+            tls.note_certificate_end(metrics);
+        }
     }
 
     /// Returns the release that the configuration says it runs.
@@ -163,7 +195,8 @@ impl Server {
         &self.left
     }
 
-    /// Reads whether `other` leads to the same process under the same release, by the same ways.
+    /// Reads whether `other` leads to the same process under the same release, by the same ways; how it is checked there may
+    /// be another.
     pub fn is_reached_as(&self, other: &ServerConfig) -> bool {
         let control = |config: &ServerConfig| {
             config

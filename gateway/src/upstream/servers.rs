@@ -10,10 +10,10 @@ use handover_protocol::ServerName;
 use handover_protocol::admin::ServerOrigin;
 use handover_protocol::machine::drain::relative_load;
 
-use super::control::ControlHttp;
 use super::server::Server;
-use crate::config::{Limits, ServerConfig};
+use crate::config::{Limits, NamedFault, ServerConfig};
 use crate::telemetry::Metrics;
+use crate::tls::SystemRoots;
 
 /// Every server that is named, in the configuration or through the admin API.
 #[derive(Debug)]
@@ -21,8 +21,9 @@ pub struct Servers {
     roster: ArcSwap<Roster>,
     /// Held while the roster changes.
     changing: Mutex<()>,
-    http: ControlHttp,
     call_timeout: Duration,
+    /// The system's certificates, for servers that are named through the admin API.
+    system: ArcSwap<SystemRoots>,
     metrics: Arc<Metrics>,
 }
 
@@ -40,14 +41,58 @@ impl Servers {
         let table = Arc::new(Self {
             roster: ArcSwap::default(),
             changing: Mutex::new(()),
-            http: ControlHttp::new(),
             call_timeout: limits.control_call_timeout,
+            system: ArcSwap::default(),
             metrics: Arc::clone(metrics),
         });
         for server in servers {
             table.put(server.clone(), ServerOrigin::Config);
         }
         table
+    }
+
+    /// Returns what the system trusts, as it was last read.
+    pub fn system_roots(&self) -> Arc<SystemRoots> {
+        self.system.load_full()
+    }
+
+    /// Has every server checked over TLS by files that were read anew: those of the configuration by what is said of them
+    /// there now, the others by the files that they were named with. A server that comes, leaves or gets another URL only
+    /// with a restart is passed over.
+    ///
+    /// Returns of which servers the files are of no use; those go on by what was read before.
+    pub fn trust_anew(&self, configs: &[ServerConfig]) -> Vec<(ServerName, NamedFault)> {
+        self.system.store(Arc::default());
+        let system = self.system_roots();
+        let mut faults = Vec::new();
+        for server in self.all() {
+            let trust = match (server.origin(), server.memory().named) {
+                (ServerOrigin::Api, Some(request)) => {
+                    match ServerConfig::named(server.name().clone(), &request, &system) {
+                        Ok(config) => config.tls,
+                        Err(fault) => {
+                            faults.push((server.name().clone(), fault));
+                            None
+                        }
+                    }
+                }
+                (ServerOrigin::Api, None) => None,
+                (ServerOrigin::Config, _) => {
+                    let control = |config: &ServerConfig| config.control.as_ref().map(|control| control.url.clone());
+                    let is_same = |config: &&ServerConfig| {
+                        config.name == *server.name()
+                            && config.url == *server.url()
+                            && control(config).as_ref() == server.control_url()
+                    };
+                    configs.iter().find(is_same).and_then(|config| config.tls.clone())
+                }
+            };
+            match trust {
+                Some(trust) => server.trust(trust, &self.metrics),
+                None => server.note_certificate_end(&self.metrics),
+            }
+        }
+        faults
     }
 
     /// Names a server; one of the same name leaves.
@@ -58,7 +103,7 @@ impl Servers {
             if let Some(place) = place {
                 self.see_off(&roster.all[place]);
             }
-            let server = Server::new(config, origin, &self.http, self.call_timeout, &self.metrics);
+            let server = Server::new(config, origin, self.call_timeout, &self.metrics);
             let server = Arc::new(server);
             match place {
                 Some(place) => roster.all[place] = Arc::clone(&server),

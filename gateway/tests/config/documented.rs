@@ -16,11 +16,12 @@ fn folder() -> tempfile::TempDir {
         fs::write(folder.path().join(name), token).expect("the folder was just made");
     }
     let made = rcgen::generate_simple_self_signed(["app.example".to_owned()]).expect("the name is sound");
-    fs::write(folder.path().join("app.pem"), made.cert.pem()).expect("the folder was just made");
-    fs::write(folder.path().join("app.key"), made.signing_key.serialize_pem()).expect("the folder was just made");
-    fs::write(folder.path().join("admin.pem"), made.cert.pem()).expect("the folder was just made");
-    fs::write(folder.path().join("admin.key"), made.signing_key.serialize_pem()).expect("the folder was just made");
-    fs::write(folder.path().join("operators.pem"), made.cert.pem()).expect("the folder was just made");
+    for name in ["app.pem", "admin.pem", "operators.pem", "servers-ca.pem", "gateway.pem"] {
+        fs::write(folder.path().join(name), made.cert.pem()).expect("the folder was just made");
+    }
+    for name in ["app.key", "admin.key", "gateway.key"] {
+        fs::write(folder.path().join(name), made.signing_key.serialize_pem()).expect("the folder was just made");
+    }
     folder
 }
 

@@ -8,6 +8,7 @@ mod environment;
 mod file;
 mod front;
 mod routes;
+mod server_tls;
 mod servers;
 
 use std::path::Path;

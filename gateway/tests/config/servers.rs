@@ -68,9 +68,9 @@ fn servers_are_checked() {
     let check_url = |to: &str, expected: &str| {
         check_fault("http://127.0.0.1:9001", to, &format!("10 servers[0].url {expected}"));
     };
-    check_url("https://h:1", "asks for TLS to servers, which is not in this version");
-    check_url("wss://h:1", "asks for TLS");
-    check_url("h:1", "does not start with http://");
+    check_url("wss://h:1", "names a scheme of WebSockets");
+    check_url("h:1", "does not start with http:// or https://");
+    check_url("https://h..x:1", "names no host");
     check_url("http://h:1/app", "goes on behind the port");
     check_fault("\"a\"", "\"a b\"", "9 servers[0].name has a character");
     let beyond = "http://10.0.0.9:9101";

@@ -68,6 +68,26 @@ pub struct ServerView {
     /// Where it is named: in the configuration, or through this API.
     #[serde(default)]
     pub origin: ServerOrigin,
+    /// How it is checked over TLS; absent where it is reached without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ServerTls>,
+}
+
+/// How a server is checked over TLS; the files are the gateway's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ServerTls {
+    /// The certificates of whom to believe; absent: those that its system trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// The name or address that the server's certificate must be for; absent: the URL's host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// The certificate that the server is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate_file: Option<String>,
+    /// Its private key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_key_file: Option<String>,
 }
 
 /// Whether a server takes boards.
@@ -100,7 +120,7 @@ pub enum ServerOrigin {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServerRequest {
-    /// Where sessions and requests go: `http://host:port`.
+    /// Where sessions and requests go: `http://host:port` or `https://host:port`.
     pub url: String,
     /// Where it speaks the control contract; absent: it is opaque.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -108,6 +128,19 @@ pub struct ServerRequest {
     /// A file on the gateway's machine that holds the token of its control contract.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control_token_file: Option<String>,
+    /// A PEM file on the gateway's machine with the certificates of whom to believe over TLS; absent: those that its system
+    /// trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// The name or address that the server's certificate must be for; absent: the URL's host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// A PEM file on the gateway's machine with the certificate that the server is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate_file: Option<String>,
+    /// Its private key; there exactly where the certificate is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_key_file: Option<String>,
     /// The version that it runs.
     pub release: ReleaseName,
     /// Its share of new boards.

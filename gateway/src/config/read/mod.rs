@@ -9,6 +9,7 @@ mod listen;
 mod networks;
 mod route;
 mod server;
+mod server_tls;
 mod tls;
 mod tree;
 pub(super) mod units;

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::non_empty;
+use super::server_tls::TlsKeys;
 use super::tree::{Item, Section};
 use crate::config::{Allotment, Control, ControlToken, Listen, ServerConfig, ServerUrl};
+use crate::tls::SystemRoots;
 
 /// The servers, and what other sections must know of them.
 pub(super) struct ReadServers<'f> {
@@ -28,6 +30,7 @@ struct Seen<'f> {
 }
 
 pub(super) fn read_servers<'f>(root: &mut Section<'f>, listen: Option<&Listen>, folder: &Path) -> ReadServers<'f> {
+    let system = SystemRoots::default();
     let sections = root.sections("servers", "name, url and release of a board server");
     let mut servers = ReadServers {
         configs: Vec::new(),
@@ -36,7 +39,7 @@ pub(super) fn read_servers<'f>(root: &mut Section<'f>, listen: Option<&Listen>, 
         seen: Seen::default(),
     };
     for section in sections {
-        let config = read_server(section, &mut servers, listen, folder);
+        let config = read_server(section, &mut servers, listen, folder, &system);
         servers.are_whole &= config.is_some();
         servers.configs.extend(config);
     }
@@ -48,12 +51,14 @@ fn read_server<'f>(
     servers: &mut ReadServers<'f>,
     listen: Option<&Listen>,
     folder: &Path,
+    system: &SystemRoots,
 ) -> Option<ServerConfig> {
     let key = section.spot.key().to_owned();
     let name = section.require("name", "\"board-1\"");
     let url = section.require("url", "\"http://127.0.0.1:9001\"");
     let control_url = section.take("control_url");
     let token_file = section.take("control_token_file");
+    let tls_keys = TlsKeys::take(&mut section);
     let release = section.require("release", "\"2026-11-20\"");
     let allotment = read_allotment(&mut section);
     section.close();
@@ -71,6 +76,11 @@ fn read_server<'f>(
         );
         item.parsed("name it with letters, digits and . _ : -")
     });
+    let is_tls = |url: &str| url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
+    let asks_for_tls = |item: &&Item<'_>| item.peek().is_some_and(is_tls);
+    let asking = [&url, &control_url].into_iter().flatten().find(asks_for_tls);
+    let asking = asking.cloned();
+    let tls = tls_keys.read(asking.as_ref(), folder, system);
     let url = url.and_then(|item| {
         let url = read_url(&item)?;
         let fix = "name each process once: its boards would be counted and placed as two servers'";
@@ -99,6 +109,7 @@ fn read_server<'f>(
         name: name?,
         url: url?,
         control,
+        tls,
         release: release?,
         allotment,
     })
@@ -143,7 +154,7 @@ fn read_url(item: &Item<'_>) -> Option<ServerUrl> {
     if text.contains('@') {
         item.spot.hide();
     }
-    item.parsed("write http://host:port and nothing behind it; TLS can be ended by a proxy beside the server")
+    item.parsed("write http://host:port or https://host:port, and nothing behind it")
 }
 
 /// Reads a control URL with its token. The outer option of the token says whether a file was named.
@@ -151,6 +162,7 @@ fn read_control(item: &Item<'_>, token: Option<Option<ControlToken>>) -> Option<
     let url = read_url(item)?;
     if !url.is_loopback() {
         match token {
+            Some(_) if url.is_tls() => {}
             None => {
                 let fix = "add control_token_file = \"…\", and give the server the same token";
                 item.spot.fault(
@@ -159,7 +171,7 @@ fn read_control(item: &Item<'_>, token: Option<Option<ControlToken>>) -> Option<
                 );
             }
             Some(_) => {
-                let fix = "use it only within a network you trust; the token can be read on the way";
+                let fix = "write https://, or use it only within a network you trust: the token can be read on the way";
                 item.spot.warning("is neither loopback nor TLS", fix);
             }
         }

@@ -6,7 +6,7 @@ use super::server::is_readable_by_all;
 use super::tree::{Item, Section};
 use super::{Listen, non_empty};
 use crate::config::{CertificateFiles, TlsConfig, UnknownNames};
-use crate::tls::{Certificate, CertificateFault};
+use crate::tls::{Certificate, CertificateFault, Standing, Validity};
 
 pub(super) fn read_tls(root: &mut Section<'_>, listen: Option<&Listen>, folder: &Path) -> TlsConfig {
     let mut tls = TlsConfig::default();
@@ -58,13 +58,10 @@ pub(super) fn read_certificate(section: &mut Section<'_>, folder: &Path) -> Opti
         key: path(&key, folder)?,
     };
     match Certificate::load(&files) {
-        Ok(loaded) if !loaded.validity.is_now() => {
+        Ok(loaded) => {
             let fix = "renew it; clients that check it (all browsers) refuse the connection";
-            certificate
-                .spot
-                .warning("names a certificate that does not hold today", fix);
+            warn_of_end(&certificate, loaded.validity, fix);
         }
-        Ok(_) => {}
         Err(fault) => {
             tell(&fault, &certificate, &key);
             return None;
@@ -82,10 +79,28 @@ pub(super) fn path(item: &Item<'_>, folder: &Path) -> Option<PathBuf> {
     Some(folder.join(non_empty(item, "name a PEM file")?))
 }
 
-fn tell(fault: &CertificateFault, certificate: &Item<'_>, key: &Item<'_>) {
+/// Warns of a certificate that does not hold today, or soon will not.
+pub(super) fn warn_of_end(item: &Item<'_>, validity: Validity, fix: &str) {
+    match validity.now() {
+        Standing::Holds => {}
+        Standing::NotYet => {
+            let fix = "name one that holds, or correct this machine's clock";
+            item.spot.warning("names a certificate that does not hold yet", fix);
+        }
+        Standing::EndsSoon(0) => item.spot.warning("names a certificate that ends within a day", fix),
+        Standing::EndsSoon(1) => item.spot.warning("names a certificate that ends in 1 day", fix),
+        Standing::EndsSoon(days) => {
+            item.spot
+                .warning(format!("names a certificate that ends in {days} days"), fix);
+        }
+        Standing::Ended => item.spot.warning("names a certificate that has expired", fix),
+    }
+}
+
+pub(super) fn tell(fault: &CertificateFault, certificate: &Item<'_>, key: &Item<'_>) {
     match fault {
         CertificateFault::Certificate { .. } => {
-            let fix = "name a PEM file with the server's certificate first, readable by the gateway's user";
+            let fix = "name a PEM file with the certificate first and behind it those that lead to its root, readable by the gateway's user";
             certificate.spot.fault(format!("cannot be used: {fault}"), fix);
         }
         CertificateFault::Key { .. } => {

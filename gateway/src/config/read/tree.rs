@@ -81,6 +81,19 @@ impl<'f> Item<'f> {
         self.string()
     }
 
+    /// Looks at a string, and says nothing where it is none: whoever reads it will.
+    pub(super) fn peek(&self) -> Option<&'f str> {
+        match self.value {
+            DeValue::String(text) => Some(text.as_ref()),
+            DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => None,
+        }
+    }
+
     /// Reads one of some words.
     pub(super) fn choice(&self, words: &'static [&'static str]) -> Option<&'f str> {
         self.spot.note(Kind::Choice(words));

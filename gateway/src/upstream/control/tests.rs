@@ -10,9 +10,10 @@ use handover_protocol::{Attempt, BoardId, Generation, Revision, SessionId};
 use http::StatusCode;
 use serde_json::json;
 
-use super::{ControlClient, ControlError, ControlHttp, Nonsense};
+use super::{ControlClient, ControlError, Nonsense};
 use crate::config::MetricsConfig;
 use crate::telemetry::Metrics;
+use crate::upstream::Destination;
 use crate::upstream::contract_server::{ContractServer, Mood, contract, nobody, raw_server, stale};
 
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -20,7 +21,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 fn client_of(authority: &str) -> (ControlClient, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::new(&MetricsConfig::default()).unwrap());
     let control = contract(authority).control.unwrap();
-    let client = ControlClient::new(&control, ControlHttp::new(), DEADLINE, Arc::clone(&metrics));
+    let to = Destination::new(control.url, None);
+    let client = ControlClient::new(to, control.token.as_ref(), DEADLINE, Arc::clone(&metrics));
     (client, metrics)
 }
 

@@ -38,10 +38,14 @@ fn ids() -> DialIds {
     }
 }
 
+fn plain(address: std::net::SocketAddr) -> Destination {
+    Destination::new(format!("http://{address}").parse().unwrap(), None)
+}
+
 /// Dials a server that says `answer` to the first head it gets, and returns what it got.
 async fn dial_scripted(answer: String) -> (Result<Dialled, DialError>, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let to = plain(listener.local_addr().unwrap());
     let server = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut head = Vec::new();
@@ -54,7 +58,7 @@ async fn dial_scripted(answer: String) -> (Result<Dialled, DialError>, String) {
     });
     let handshake = handshake();
     let deadlines = DialDeadlines::at(Instant::now() + Duration::from_secs(10));
-    let outcome = dial(&url, &handshake, &ids(), Asking::AsOffered, deadlines).await;
+    let outcome = dial(&to, &handshake, &ids(), Asking::AsOffered, deadlines).await;
     (outcome, server.await.unwrap())
 }
 
@@ -187,9 +191,9 @@ async fn an_answer_that_is_no_101_comes_with_its_body() {
 async fn whose_fault_a_failed_dial_is_can_be_told() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let url: ServerUrl = format!("http://{address}").parse().unwrap();
+    let to = plain(address);
     let deadlines = DialDeadlines::at(Instant::now() + Duration::from_millis(200));
-    let outcome = dial(&url, &handshake(), &ids(), Asking::AsOffered, deadlines).await;
+    let outcome = dial(&to, &handshake(), &ids(), Asking::AsOffered, deadlines).await;
     assert!(
         matches!(outcome, Err(DialError::Exchange(ExchangeError::Timeout))),
         "mute: {outcome:?}"
@@ -197,7 +201,7 @@ async fn whose_fault_a_failed_dial_is_can_be_told() {
 
     drop(listener);
     let deadlines = DialDeadlines::at(Instant::now() + Duration::from_secs(10));
-    let outcome = dial(&url, &handshake(), &ids(), Asking::AsOffered, deadlines).await;
+    let outcome = dial(&to, &handshake(), &ids(), Asking::AsOffered, deadlines).await;
     assert!(
         matches!(outcome, Err(DialError::Connect(ConnectError::Io(_)))),
         "absent: {outcome:?}"
@@ -219,7 +223,7 @@ async fn whose_fault_a_failed_dial_is_can_be_told() {
 #[tokio::test]
 async fn a_websocket_library_is_served_over_the_raw_socket() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url: ServerUrl = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let to = plain(listener.local_addr().unwrap());
     let server = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
@@ -227,7 +231,7 @@ async fn a_websocket_library_is_served_over_the_raw_socket() {
         socket.send(message).await.unwrap();
     });
     let deadlines = DialDeadlines::at(Instant::now() + Duration::from_secs(10));
-    let dialled = dial(&url, &handshake(), &ids(), Asking::AsOffered, deadlines)
+    let dialled = dial(&to, &handshake(), &ids(), Asking::AsOffered, deadlines)
         .await
         .unwrap();
     let mut socket =
