@@ -10,6 +10,7 @@ mod options;
 mod problem;
 mod server;
 mod socket;
+mod tls;
 mod token;
 mod traffic;
 
@@ -25,16 +26,19 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 pub use options::Options;
 pub use server::Settings;
+pub use tls::TlsError;
 pub use token::TokenError;
 pub use traffic::ChangeList;
 
 use crate::store::{Fencing, Store, StoreError, Writer};
 use server::Server;
+use tls::TlsListener;
 use token::ControlToken;
 
 /// A board server that runs.
@@ -77,6 +81,9 @@ pub enum StartError {
         /// Why.
         source: TokenError,
     },
+    /// A file of TLS is of no use.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     /// The database cannot be opened.
     #[error("--database: {0}")]
     Store(#[from] StoreError),
@@ -98,6 +105,7 @@ impl BoardServer {
             })?),
             None => None,
         };
+        let tls = tls::acceptor(&options)?;
         let traffic = bind(options.listen).await?;
         let control = match options.no_contract {
             true => None,
@@ -115,11 +123,12 @@ impl BoardServer {
                 .transpose()?,
         };
         let mut listeners = JoinSet::new();
-        listeners.spawn(serve(traffic, traffic::router(server.clone()), server.stopping.clone()));
+        let router = traffic::router(server.clone());
+        listeners.spawn(serve(traffic, tls.clone(), router, server.stopping.clone()));
         if let Some(control) = control {
             // It goes on to say that the server is not ready, as long as boards are being saved.
             let router = control::router(server.clone(), token);
-            listeners.spawn(serve(control, router, CancellationToken::new()));
+            listeners.spawn(serve(control, tls, router, CancellationToken::new()));
         }
         if server.is_contract() {
             tokio::spawn(server.clone().watch_fences());
@@ -193,7 +202,17 @@ fn local(bound: &TcpListener, address: SocketAddr) -> Result<SocketAddr, StartEr
         .map_err(|source| StartError::Listen { address, source })
 }
 
-async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) -> io::Result<()> {
+async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    stopping: CancellationToken,
+) -> io::Result<()> {
+    if let Some(acceptor) = tls {
+        return axum::serve(TlsListener::new(listener, acceptor), router)
+            .with_graceful_shutdown(stopping.cancelled_owned())
+            .await;
+    }
     let listener = listener.tap_io(|socket| {
         // Small messages leave at once; a socket that refuses is closed already.
         let _ = socket.set_nodelay(true);

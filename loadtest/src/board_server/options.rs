@@ -54,6 +54,18 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrent_loads: u16,
 
+    /// A PEM file with the certificate that both listeners show: they speak TLS then, and nothing else
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+
+    /// Its private key
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
+
+    /// A PEM file with authorities: whoever connects must show a certificate that one of them has signed
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_client_ca: Option<PathBuf>,
+
     /// Be just somebody's server: no control API, no fence, Handover-* headers mean nothing
     #[arg(long)]
     pub no_contract: bool,
