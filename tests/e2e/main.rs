@@ -23,3 +23,4 @@ mod servers;
 mod sessions;
 mod shell;
 mod tls;
+mod tls_servers;

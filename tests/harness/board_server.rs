@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::authority::{Authority, Issued};
 use crate::binaries::{binary, workspace};
 use crate::postgres::Database;
 use crate::process::{Process, address};
@@ -34,6 +35,13 @@ pub struct BoardServer {
     directory: TempDir,
 }
 
+/// What a server shows over TLS, and whom it asks to show something.
+#[derive(Debug, Clone)]
+struct Tls {
+    shown: Issued,
+    clients: Option<PathBuf>,
+}
+
 /// How a board server is started.
 #[derive(Debug, Clone)]
 pub struct BoardServerBuilder {
@@ -46,6 +54,7 @@ pub struct BoardServerBuilder {
     load_time: Duration,
     save_time: Duration,
     habits: Vec<String>,
+    tls: Option<Tls>,
     traffic: SocketAddr,
     control: SocketAddr,
 }
@@ -100,6 +109,7 @@ impl BoardServer {
             load_time: Duration::ZERO,
             save_time: Duration::ZERO,
             habits: Vec::new(),
+            tls: None,
             traffic: anywhere,
             control: anywhere,
         }
@@ -123,6 +133,11 @@ impl BoardServer {
     /// Returns where it takes the contract's calls; none without the contract.
     pub fn control(&self) -> Option<SocketAddr> {
         self.control
+    }
+
+    /// Returns the scheme of its URLs.
+    pub fn scheme(&self) -> &'static str {
+        if self.builder.tls.is_some() { "https" } else { "http" }
     }
 
     /// Returns the file of the token that the control URL asks for.
@@ -186,6 +201,25 @@ impl BoardServerBuilder {
         self
     }
 
+    /// Has both listeners speak TLS with a certificate.
+    #[must_use]
+    pub fn tls(mut self, shown: &Issued) -> Self {
+        assert_eq!(self.program, Program::Reference, "no other program speaks TLS");
+        self.tls = Some(Tls {
+            shown: shown.clone(),
+            clients: None,
+        });
+        self
+    }
+
+    /// Asks whoever connects over TLS for a certificate of an authority.
+    #[must_use]
+    pub fn demanding(mut self, authority: &Authority) -> Self {
+        let tls = self.tls.as_mut().expect("it speaks TLS");
+        tls.clients = Some(authority.file());
+        self
+    }
+
     /// Starts it and waits until it listens.
     ///
     /// # Panics
@@ -217,6 +251,13 @@ impl BoardServerBuilder {
             command.arg(token_file);
         } else {
             command.arg("--no-contract");
+        }
+        if let Some(Tls { shown, clients }) = &self.tls {
+            command.arg("--tls-certificate").arg(&shown.certificate);
+            command.arg("--tls-key").arg(&shown.key);
+            if let Some(file) = clients {
+                command.arg("--tls-client-ca").arg(file);
+            }
         }
         if self.slow {
             assert_ne!(

@@ -117,18 +117,26 @@ impl GatewayBuilder {
         self.server_behind(server, server.traffic(), server.control())
     }
 
+    /// Adds a server at its own addresses, with more keys of its table.
+    #[must_use]
+    pub fn server_with(self, server: &BoardServer, keys: &str) -> Self {
+        let mut builder = self.server(server);
+        let _ = writeln!(builder.servers, "{keys}");
+        builder
+    }
+
     /// Adds a server of which the gateway knows other addresses: those of meddlers.
     #[must_use]
     pub fn server_behind(mut self, server: &BoardServer, traffic: SocketAddr, control: Option<SocketAddr>) -> Self {
         let table = &mut self.servers;
-        let (name, release) = (server.name(), server.release());
+        let (name, release, scheme) = (server.name(), server.release(), server.scheme());
         let _ = write!(
             table,
-            "\n[[servers]]\nname = \"{name}\"\nrelease = \"{release}\"\nurl = \"http://{traffic}\"\n"
+            "\n[[servers]]\nname = \"{name}\"\nrelease = \"{release}\"\nurl = \"{scheme}://{traffic}\"\n"
         );
         if let Some(control) = control {
             let token = server.token_file();
-            let _ = writeln!(table, "control_url = \"http://{control}\"");
+            let _ = writeln!(table, "control_url = \"{scheme}://{control}\"");
             let _ = writeln!(table, "control_token_file = \"{}\"", token.display());
         }
         self

@@ -10,6 +10,7 @@
 //! ```
 
 mod admin;
+mod authority;
 mod binaries;
 mod board_server;
 mod contract;
@@ -30,6 +31,7 @@ mod shell;
 mod user;
 
 pub use admin::{Admin, AdminError, Metrics};
+pub use authority::{Authority, Issued};
 pub use binaries::{binary, workspace};
 pub use board_server::{BoardServer, BoardServerBuilder, Program};
 pub use contract::{Contract, ContractError, Numbers};
