@@ -17,6 +17,7 @@ mod lost;
 mod monitoring;
 mod naming;
 mod opaque;
+mod operators;
 mod policies;
 mod refusals;
 mod servers;

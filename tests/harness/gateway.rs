@@ -209,20 +209,29 @@ impl GatewayBuilder {
     /// # Panics
     /// When it is not ready within 20 s; the message has what it printed.
     pub async fn start(self) -> Gateway {
+        let gateway = self.launch();
+        gateway.ready().await;
+        gateway
+    }
+
+    /// Writes the configuration and starts the gateway without waiting, for its admin API may ask for what
+    /// [`Gateway::admin`] does not have.
+    ///
+    /// # Panics
+    /// When the process cannot be started.
+    pub fn launch(self) -> Gateway {
         let directory = tempfile::tempdir().expect("there is room for a temporary directory");
         let traffic = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let file = directory.path().join("handover.toml");
         std::fs::write(file, self.file(traffic, admin)).expect("the directory was just made");
-        let gateway = Gateway {
+        Gateway {
             process: launch(&directory, self.open_files),
             traffic,
             admin: Admin::new(admin),
             directory,
             open_files: self.open_files,
-        };
-        gateway.ready().await;
-        gateway
+        }
     }
 }
 
