@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, HeaderValue, Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use handover_protocol::admin::{Problem, ProblemType};
+use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info};
 
@@ -27,8 +28,10 @@ use super::refusal::respond;
 pub(super) struct Guard {
     /// Who may ask.
     pub(super) access: Arc<Access>,
-    /// Where changes are carried out.
+    /// What the gateway waits for at its end; changes are carried out among it,
     pub(super) tasks: TaskTracker,
+    /// on the threads of sessions and moves, where what they start lives on.
+    pub(super) home: Handle,
 }
 
 /// Lets a request through, or refuses it.
@@ -79,7 +82,7 @@ pub(super) async fn admit(State(guard): State<Guard>, request: Request, next: Ne
         audit(&record, &who, response.status().as_u16());
         response
     };
-    let carried_out = guard.tasks.spawn(change.in_current_span()).await;
+    let carried_out = guard.tasks.spawn_on(change.in_current_span(), &guard.home).await;
     carried_out.unwrap_or_else(|_| respond(&Problem::new(ProblemType::Internal, "the gateway's log says more")))
 }
 

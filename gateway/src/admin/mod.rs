@@ -7,7 +7,6 @@
 mod access;
 mod boards;
 mod body;
-mod desk;
 mod drain_events;
 mod drains;
 mod guard;
@@ -22,6 +21,7 @@ mod sessions;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 use std::sync::Arc;
 
@@ -40,11 +40,11 @@ use crate::drain::{Drains, Fleet};
 use crate::telemetry::Metrics;
 
 pub use access::Access;
-pub use desk::admin_threads;
 pub use listener::serve;
 pub use probes::Readiness;
 pub use reload::{ReloadDesk, ReloadOutcome};
 pub use socket::{AdminBindError, AdminListener};
+pub use threads::admin_threads;
 
 /// What the admin API answers from.
 #[derive(Clone)]
@@ -92,7 +92,6 @@ impl Admin {
             .route("/v1/servers/{name}/cordon", post(servers::cordon))
             .route("/v1/servers/{name}/uncordon", post(servers::uncordon))
             .route("/v1/servers/{name}/dead", post(servers::dead))
-            .route_layer(from_fn_with_state(self.clone(), desk::at_home))
             .route_layer(from_fn_with_state(self.clone(), wait_for_start))
             .route("/metrics", get(probes::metrics))
             .route("/livez", get(probes::live))
@@ -111,6 +110,7 @@ impl Admin {
         Guard {
             access: Arc::clone(&self.access),
             tasks: self.drains.tasks().clone(),
+            home: self.home.clone(),
         }
     }
 }
