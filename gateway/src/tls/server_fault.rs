@@ -59,11 +59,13 @@ impl ServerTlsFault {
         let Some(inner) = tls_error(error) else {
             return Self::Broken(error.to_string());
         };
-        match inner {
-            rustls::Error::InvalidCertificate(fault) => Self::of_certificate(fault, expected),
-            rustls::Error::AlertReceived(alert) => Self::of_alert(*alert),
-            other => Self::Protocol(other.to_string()),
+        if let rustls::Error::InvalidCertificate(fault) = inner {
+            return Self::of_certificate(fault, expected);
         }
+        if let rustls::Error::AlertReceived(alert) = inner {
+            return Self::of_alert(*alert);
+        }
+        Self::Protocol(inner.to_string())
     }
 
     /// Finds an alert of the server about what it was shown, among the causes of an error.
@@ -138,10 +140,14 @@ impl ServerTlsFault {
     }
 
     fn of_alert(alert: AlertDescription) -> Self {
-        match alert {
-            AlertDescription::CertificateRequired | AlertDescription::NoCertificate => Self::Demanded,
-            other => Self::Refused(format!("alert {other:?}")),
+        let is_demand = matches!(
+            alert,
+            AlertDescription::CertificateRequired | AlertDescription::NoCertificate
+        );
+        if is_demand {
+            return Self::Demanded;
         }
+        Self::Refused(format!("alert {alert:?}"))
     }
 }
 
