@@ -363,7 +363,7 @@ async fn the_probe_speaks_tls_to_both_servers() {
         format!("{without:?}").contains("client_certificate_file"),
         "{without:?}"
     );
-    let shown = ["--client-certificate-file", "--client-key-file"].map(str::to_owned);
+    let shown = ["--client-certificate", "--client-key"].map(str::to_owned);
     let [certificate, key] = shown;
     let mut all = ca.to_vec();
     all.extend([certificate, text(&client.certificate), key, text(&client.key)]);

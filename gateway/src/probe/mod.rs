@@ -69,11 +69,11 @@ pub struct ProbeArgs {
     #[arg(long = "server-name", value_name = "NAME", value_parser = tls_name)]
     server_names: Vec<String>,
     /// A PEM file with the certificate that the servers are shown
-    #[arg(long, value_name = "FILE", requires = "client_key_file")]
-    client_certificate_file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_certificate: Option<PathBuf>,
     /// And its private key
-    #[arg(long, value_name = "FILE", requires = "client_certificate_file")]
-    client_key_file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", requires = "client_certificate")]
+    client_key: Option<PathBuf>,
     /// A text message that a client sends; several are possible
     #[arg(long = "send", value_name = "TEXT")]
     script: Vec<String>,
@@ -183,7 +183,7 @@ impl ProbeArgs {
             return usage("give --server-name once for each --server, or one for all");
         }
         let system = SystemRoots::default();
-        let client = self.client_certificate_file.clone().zip(self.client_key_file.clone());
+        let client = self.client_certificate.clone().zip(self.client_key.clone());
         let client = client.map(|(certificate, key)| CertificateFiles { certificate, key });
         let station = |(number, url): (usize, &ServerUrl)| {
             let name = self.server_names.get(number).or_else(|| self.server_names.first());

@@ -122,9 +122,9 @@ fn told(fault: &TrustFault) -> String {
     match fault {
         TrustFault::Authorities(_) => format!("--ca-file: {fault}"),
         TrustFault::NoSystemRoots { .. } => format!("{fault}; give --ca-file"),
-        TrustFault::Client(CertificateFault::Certificate { .. }) => format!("--client-certificate-file: {fault}"),
+        TrustFault::Client(CertificateFault::Certificate { .. }) => format!("--client-certificate: {fault}"),
         TrustFault::Client(CertificateFault::Key { .. } | CertificateFault::Mismatch { .. }) => {
-            format!("--client-key-file: {fault}")
+            format!("--client-key: {fault}")
         }
         TrustFault::Unusable(_) => fault.to_string(),
     }

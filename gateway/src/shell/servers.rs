@@ -111,16 +111,16 @@ struct MoreArgs {
     control_token_file: Option<String>,
     /// A PEM file on the gateway's machine: whom to believe over TLS, in the place of those that its system trusts
     #[arg(long, value_name = "FILE")]
-    ca_file: Option<String>,
+    tls_ca_file: Option<String>,
     /// The name that the server's certificate is for, where that is not the URL's host
     #[arg(long, value_name = "NAME")]
-    server_name: Option<String>,
+    tls_server_name: Option<String>,
     /// A PEM file on the gateway's machine: the certificate that the server is shown
-    #[arg(long, value_name = "FILE", requires = "client_key_file")]
-    client_certificate_file: Option<String>,
+    #[arg(long, value_name = "FILE", requires = "tls_client_key_file")]
+    tls_client_certificate_file: Option<String>,
     /// And its private key
-    #[arg(long, value_name = "FILE", requires = "client_certificate_file")]
-    client_key_file: Option<String>,
+    #[arg(long, value_name = "FILE", requires = "tls_client_certificate_file")]
+    tls_client_key_file: Option<String>,
     /// Boards that it may own
     #[arg(long, value_name = "N")]
     capacity: Option<u64>,
@@ -196,10 +196,10 @@ impl MoreArgs {
     fn tls(&self, before: ServerTls) -> ServerTls {
         let changed = |new: &Option<String>, before: Option<String>| new.clone().or(before);
         ServerTls {
-            ca_file: changed(&self.ca_file, before.ca_file),
-            server_name: changed(&self.server_name, before.server_name),
-            client_certificate_file: changed(&self.client_certificate_file, before.client_certificate_file),
-            client_key_file: changed(&self.client_key_file, before.client_key_file),
+            ca_file: changed(&self.tls_ca_file, before.ca_file),
+            server_name: changed(&self.tls_server_name, before.server_name),
+            client_certificate_file: changed(&self.tls_client_certificate_file, before.client_certificate_file),
+            client_key_file: changed(&self.tls_client_key_file, before.client_key_file),
         }
     }
 }
