@@ -380,3 +380,22 @@ async fn a_drain_waits_for_a_board_that_is_on_its_way_to_its_source() {
     assert_eq!(fleet.owners().await, [1, 0], "nothing came to it behind its end");
     draw(&mut users).await;
 }
+
+#[tokio::test]
+async fn a_change_whose_caller_hangs_up_is_carried_out_and_audited() {
+    let fleet = Fleet::start(Route::whiteboard(), Duration::from_secs(2)).await;
+    let mut users = vec![User::join(fleet.gateway.traffic(), "b", "ann").await];
+    draw(&mut users).await;
+    let url = format!("{}/v1/boards/b/move", fleet.gateway.admin().url());
+    let call = reqwest::Client::new().post(url).json(&json!({"to": "board-2"}));
+    let hung_up = call.timeout(Duration::from_millis(500)).send().await;
+    assert!(hung_up.is_err_and(|error| error.is_timeout()));
+    eventually("the move is audited", SOON, || async {
+        let log = fleet.gateway.process().errors();
+        let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.any(|line| line["target"] == "audit" && line["path"] == "/v1/boards/b/move" && line["status"] == 200)
+    })
+    .await;
+    assert_eq!(fleet.owners().await, [0, 1]);
+    draw(&mut users).await;
+}
