@@ -46,7 +46,7 @@ pub(super) async fn put(
     JsonBody(mut request): JsonBody<DrainRequest>,
 ) -> Result<Response, Refusal> {
     query::none(&uri)?;
-    let id: DrainId = query::id_segment(&uri)
+    let id: DrainId = query::id_text(&uri)
         .parse()
         .map_err(|error| Problem::new(ProblemType::InvalidField, format!("the drain's id {error}")).at("id"))?;
     if request.id.as_ref().is_some_and(|other| *other != id) {
@@ -189,13 +189,10 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
 pub(super) fn id(uri: &Uri) -> Option<DrainId> {
-    query::id_segment(uri).parse().ok()
+    query::id_text(uri).parse().ok()
 }
 
 pub(super) fn unknown(uri: &Uri) -> Problem {
-    let detail = format!(
-        "no drain has the id {}; GET /v1/drains lists all",
-        query::id_segment(uri)
-    );
+    let detail = format!("no drain has the id {}; GET /v1/drains lists all", query::id_text(uri));
     Problem::new(ProblemType::UnknownDrain, detail)
 }

@@ -1,10 +1,12 @@
 //! Query strings and path segments: every key known, every value parsed, every fault named.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use axum::extract::Query;
 use axum::http::Uri;
 use handover_protocol::admin::{Problem, ProblemType};
+use percent_encoding::percent_decode_str;
 
 /// Returns the value of the only key that a path knows.
 pub(super) fn only(uri: &Uri, key: &str) -> Result<Option<String>, Problem> {
@@ -71,6 +73,11 @@ pub(super) fn none(uri: &Uri) -> Result<(), Problem> {
             Err(Problem::new(ProblemType::InvalidField, detail).at("query"))
         }
     }
+}
+
+/// Returns the id in `/v1/<things>/<id>…`, decoded once: many clients encode a colon, and may encode any letter.
+pub(super) fn id_text(uri: &Uri) -> Cow<'_, str> {
+    percent_decode_str(id_segment(uri)).decode_utf8_lossy()
 }
 
 /// Returns the id in `/v1/<things>/<id>…`, as it was sent.

@@ -47,7 +47,7 @@ pub(super) async fn remove(
     uri: Uri,
 ) -> Result<StatusCode, Refusal> {
     query::none(&uri)?;
-    let name = query::id_segment(&uri).parse().map_err(|_| unknown(&uri))?;
+    let name = query::id_text(&uri).parse().map_err(|_| unknown(&uri))?;
     info!(server = %name, %caller, "removal of a server requested through the admin API");
     admin.fleet.remove_server(&name).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -119,21 +119,18 @@ fn all(admin: &Admin) -> Vec<ServerView> {
 
 fn find(admin: &Admin, uri: &Uri) -> Result<ServerView, Problem> {
     // What is no name at all is nobody's either.
-    let name: ServerName = query::id_segment(uri).parse().map_err(|_| unknown(uri))?;
+    let name: ServerName = query::id_text(uri).parse().map_err(|_| unknown(uri))?;
     let found = all(admin).into_iter().find(|server| server.name == name);
     found.ok_or_else(|| unknown(uri))
 }
 
 fn name(uri: &Uri) -> Result<ServerName, Problem> {
-    query::id_segment(uri)
+    query::id_text(uri)
         .parse()
         .map_err(|error| Problem::new(ProblemType::ImpossibleServer, format!("the server's name {error}")).at("name"))
 }
 
 fn unknown(uri: &Uri) -> Problem {
-    let detail = format!(
-        "no server is named {}; GET /v1/servers lists all",
-        query::id_segment(uri)
-    );
+    let detail = format!("no server is named {}; GET /v1/servers lists all", query::id_text(uri));
     Problem::new(ProblemType::UnknownServer, detail)
 }

@@ -35,7 +35,7 @@ pub(super) async fn close(
         Some(text) => code_of(&text)?,
         None => CloseCode::POLICY_VIOLATION,
     };
-    let segment = query::id_segment(&uri);
+    let segment = query::id_text(&uri);
     let unknown = || {
         let detail = format!("no session has the id {segment}; GET /v1/boards/{{id}}/sessions lists those of a board");
         Problem::new(ProblemType::UnknownSession, detail)
