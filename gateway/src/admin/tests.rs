@@ -504,9 +504,33 @@ async fn a_change_whose_caller_hangs_up_is_carried_out_to_its_end() {
         panic!("it never came to that");
     };
     until(&|| gateway.fleet.lock().cordons_begun == 1).await;
-    drop(caller);
-    // The gateway sees the end of the connection before anything else that comes over the same loopback.
-    gateway.get("/livez").await;
+    caller.shutdown().await.unwrap();
+    // The gateway has seen the end of the connection once it closes its own side, without an answer.
+    let mut answer = Vec::new();
+    caller.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer, b"");
     gateway.fleet.cordons.add_permits(1);
     until(&|| gateway.fleet.lock().cordoned.len() == 1).await;
+}
+
+#[tokio::test]
+async fn ids_in_paths_may_be_percent_encoded() {
+    let gateway = Gateway::start(2).await;
+    let request = json!({"from": {"release": "r1"}, "to": {"release": "r2"}}).to_string();
+    let headers = [("Content-Type", "application/json")];
+    let started = gateway.call("PUT", "/v1/drains/r1%3Ar2", &headers, &request).await;
+    assert_eq!(started.json::<DrainStatus>(202).id.as_str(), "r1:r2");
+    assert_eq!(started.header("location"), Some("/v1/drains/r1:r2"));
+    for path in ["/v1/drains/r1:r2", "/v1/drains/r1%3ar2", "/v1/drains/%721%3Ar2"] {
+        assert_eq!(gateway.get(path).await.status, 200, "{path}");
+    }
+    assert_eq!(gateway.get("/v1/servers/%61").await.status, 200);
+    for path in [
+        "/v1/drains/r1%2Fr2",
+        "/v1/drains/r1%253Ar2",
+        "/v1/drains/%ff",
+        "/v1/servers/%0A",
+    ] {
+        assert_eq!(gateway.get(path).await.status, 404, "{path}");
+    }
 }
