@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::config::example::EXAMPLE;
 use crate::config::{Config, Overrides, Reading, Report, schema_text, show};
+use crate::edge::Shortage;
 use crate::probe::ProbeArgs;
 use crate::shell::ShellCommand;
 use crate::telemetry::LogFormat;
@@ -157,6 +158,12 @@ impl CheckArgs {
         };
         // Whoever closed the pipe has read enough; the exit code still tells.
         let _ = std::io::stdout().write_all(text.as_bytes());
+        // Of this machine and shell, which may not be those that the gateway is for: it changes no outcome.
+        if let Ok((config, _)) = &outcome
+            && let Some(shortage) = Shortage::of_this_process(&config.limits)
+        {
+            let _ = writeln!(std::io::stderr(), "note: as a process is started here, {shortage}");
+        }
         if report.is_usable() {
             ExitCode::SUCCESS
         } else {

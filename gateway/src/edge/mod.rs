@@ -60,7 +60,7 @@ use crate::tls::{Acceptor, HandshakeFault, Wire};
 use crate::upstream::Pool;
 
 pub use listener::{BindError, Listeners};
-pub use open_files::raise_open_files;
+pub use open_files::{Shortage, raise_open_files};
 pub use problem::{Problem, ProblemType};
 
 /// What every client connection shares.
@@ -91,7 +91,7 @@ impl Edge {
         shutdown: CancellationToken,
     ) -> Arc<Self> {
         Arc::new(Self {
-            connections: Seats::new(open_files::connections_that_fit(config.limits.connections_max)),
+            connections: Seats::new(open_files::connections_that_fit(&config.limits)),
             sessions: Seats::new(config.limits.sessions_max),
             waiting: Seats::new(config.limits.parked_max),
             complaint: Mutex::default(),
@@ -109,8 +109,7 @@ impl Edge {
     pub fn configure(&self, config: &Arc<Config>) {
         self.config.store(Arc::clone(config));
         let limits = &config.limits;
-        self.connections
-            .resize(open_files::connections_that_fit(limits.connections_max));
+        self.connections.resize(open_files::connections_that_fit(limits));
         self.sessions.resize(limits.sessions_max);
         self.waiting.resize(limits.parked_max);
     }

@@ -68,6 +68,10 @@ async fn a_gateway_with_few_open_files_keeps_its_sessions_and_its_admin_api() {
     assert_eq!(stage.origin.behind_head(MESSAGE.len()).await, MESSAGE);
     let log = stage.gateway.process().errors();
     assert!(log.contains("as many connections as there may be"), "{log}");
+    assert!(
+        log.contains("200 open files carry 68 connections, and limits.sessions_max is 100000"),
+        "{log}"
+    );
     let mut late = RawClient::connect(stage.gateway.traffic()).await;
     late.say(HANDSHAKE).await;
     crowd.clear();
