@@ -170,6 +170,15 @@ impl Task {
         self.down.say_last(&frame);
     }
 
+    /// Tells a server that broke the protocol so, by a Close behind which it gets nothing more of its client.
+    pub(super) fn accuse_server(&mut self, code: CloseCode) {
+        if self.upstream.is_some() {
+            let mut frame = Vec::new();
+            encode_close(code, "", Some(mask()), &mut frame);
+            self.up.say_last(&frame);
+        }
+    }
+
     /// Answers the client's Close, where it is owed an answer, and ends its stream.
     fn end_client(&mut self) {
         if self.up.has_seen_close() && !self.down.has_passed_close() && self.machine.phase() == Phase::Held {

@@ -189,7 +189,10 @@ impl Task {
                 }
                 self.violation = Some(match reader {
                     Side::Client => violation.close_code(),
-                    Side::Server => CloseCode::INTERNAL_ERROR,
+                    Side::Server => {
+                        self.accuse_server(violation.close_code());
+                        CloseCode::INTERNAL_ERROR
+                    }
                 });
                 Some(Event::Violation)
             }

@@ -118,19 +118,25 @@ async fn a_message_is_bounded_in_bytes_and_in_fragments_over_all_its_frames() {
 #[tokio::test]
 async fn a_server_that_breaks_the_protocol_is_no_fault_of_the_clients() {
     let stage = Stage::start().await;
-    let check = async |what: &str, bytes: &[u8]| {
+    let check = async |what: &str, bytes: &[u8], code: u16| {
         stage
             .origin
             .will_answer([super::ScriptedOrigin::SWITCHING.as_bytes(), BEFORE_OF_SERVER, bytes].concat());
         let mut client = stage.session().await;
         assert_eq!(client.hear(BEFORE_OF_SERVER.len()).await, BEFORE_OF_SERVER, "{what}");
         assert_eq!(close_code(what, &mut client).await, 1011, "{what}");
+        // A masked Close with a code and nothing more.
+        let told = stage.origin.behind_head(8).await;
+        let &[0x88, 0x82, one, two, _, _, high, low] = &told[..] else {
+            panic!("{what}: {told:?}");
+        };
+        assert_eq!(u16::from_be_bytes([high ^ one, low ^ two]), code, "{what}");
         stage.origin.take_heard();
     };
-    check("masked", BEFORE).await;
-    check("a reserved bit", &[0xA1, 1, b'x']).await;
-    check("a reserved opcode", &[0x83, 1, b'x']).await;
-    check("one EiB", &[0x82, 127, 0x10, 0, 0, 0, 0, 0, 0, 0]).await;
+    check("masked", BEFORE, 1002).await;
+    check("a reserved bit", &[0xA1, 1, b'x'], 1002).await;
+    check("a reserved opcode", &[0x83, 1, b'x'], 1002).await;
+    check("one EiB", &[0x82, 127, 0x10, 0, 0, 0, 0, 0, 0, 0], 1009).await;
 }
 
 #[tokio::test]
