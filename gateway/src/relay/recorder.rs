@@ -160,3 +160,33 @@ pub(super) fn plain(message: &Recorded, bytes_max: usize) -> Option<std::borrow:
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use flate2::{Compress, Compression, FlushCompress};
+
+    use super::*;
+
+    /// Compresses as RFC 7692 section 7.2.1 has it.
+    fn deflated(text: &[u8]) -> Recorded {
+        let mut payload = Vec::with_capacity(text.len() + 64);
+        let mut deflater = Compress::new(Compression::best(), false);
+        deflater.compress_vec(text, &mut payload, FlushCompress::Sync).unwrap();
+        payload.truncate(payload.len() - 4);
+        Recorded {
+            opcode: Opcode::Text,
+            is_compressed: true,
+            payload: payload.into(),
+        }
+    }
+
+    #[test]
+    fn what_inflates_beyond_the_bound_is_given_up_on_the_way() {
+        const BOUND: usize = 64 * 1024;
+        let bomb = deflated(&vec![b'x'; 16 * 1024 * 1024]);
+        assert!(bomb.payload.len() < BOUND, "{}", bomb.payload.len());
+        assert_eq!(plain(&bomb, BOUND), None);
+        let fits = vec![b'x'; BOUND - 1];
+        assert_eq!(plain(&deflated(&fits), BOUND).as_deref(), Some(&fits[..]));
+    }
+}

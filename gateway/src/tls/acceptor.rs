@@ -35,6 +35,8 @@ impl Acceptor {
         let mut config = builder.with_no_client_auth().with_cert_resolver(certificates);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.ticketer = ring::Ticketer::new()?;
+        // What comes before the handshake's end can be sent again by whoever has seen it (RFC 8446 section 8).
+        config.max_early_data_size = 0;
         Ok(Self {
             tls: TlsAcceptor::from(Arc::new(config)),
             patience,

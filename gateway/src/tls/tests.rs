@@ -135,6 +135,22 @@ async fn an_unknown_name_gets_the_first_certificate_or_is_refused() {
 }
 
 #[tokio::test]
+async fn nobody_may_send_before_the_handshake_has_ended() {
+    let (_folder, config) = two_certificates();
+    let acceptor = Acceptor::new(Certificates::load(&config).unwrap(), PATIENCE).unwrap();
+    let mut client = trusting(&config.certificates);
+    client.enable_early_data = true;
+    let client = Arc::new(client);
+    for expected in [TlsOutcome::Full, TlsOutcome::Resumed] {
+        let (_, outcome) = meet(&acceptor, &client, "one.example").await;
+        assert_eq!(outcome, expected, "it has tickets");
+    }
+    let name = ServerName::try_from("one.example").unwrap();
+    let mut next = rustls::ClientConnection::new(client, name).unwrap();
+    assert!(next.early_data().is_none(), "a ticket allows early data");
+}
+
+#[tokio::test]
 async fn a_client_that_comes_back_resumes() {
     let (_folder, config) = two_certificates();
     let acceptor = Acceptor::new(Certificates::load(&config).unwrap(), PATIENCE).unwrap();
