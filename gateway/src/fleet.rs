@@ -1,5 +1,7 @@
 //! The boards, servers and moves of this gateway, as drains and the admin API ask for them.
 
+mod reconcile;
+
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -12,6 +14,8 @@ use handover_protocol::machine::drain::TargetLoad;
 use handover_protocol::machine::health::Verdict;
 use handover_protocol::{BoardId, ServerName, SessionId};
 use tracing::{info, warn};
+
+pub use reconcile::RosterError;
 
 use crate::board::{Boards, Held, Newcomers};
 use crate::config::{NamedFault, ServerConfig, ServerTlsConfig};
@@ -53,7 +57,7 @@ impl GatewayFleet {
         let known = self.servers.get(name);
         if known
             .as_ref()
-            .is_some_and(|known| known.origin() == ServerOrigin::Config)
+            .is_some_and(|known| known.origin() == ServerOrigin::Config && !known.is_leaving())
         {
             return Err(NamingError::Configured(name.clone()));
         }
@@ -75,6 +79,8 @@ impl GatewayFleet {
                 known.trust(trust, &self.metrics);
             }
             known.remember(memory);
+            known.set_origin(ServerOrigin::Api);
+            known.set_leaving(false);
             return Ok(false);
         }
         let is_new = self.servers.get(name).is_none();
@@ -111,7 +117,7 @@ impl GatewayFleet {
             .servers
             .get(name)
             .ok_or_else(|| NamingError::Unknown(name.clone()))?;
-        if server.origin() == ServerOrigin::Config {
+        if server.origin() == ServerOrigin::Config && !server.is_leaving() {
             return Err(NamingError::Configured(name.clone()));
         }
         // Nothing new goes there from here on.
@@ -361,6 +367,10 @@ fn state_of(server: &Server) -> (ServerState, Option<String>) {
         (true, None, Verdict::Up | Verdict::Suspect) if server.is_cordoned() => {
             told(ServerState::Cordoned, "an operator has closed it to new boards")
         }
+        (true, None, Verdict::Up | Verdict::Suspect) if server.is_leaving() => told(
+            ServerState::Cordoned,
+            "the configuration names it no more, or otherwise; drain it, and reload the configuration then",
+        ),
         (true, None, Verdict::Up | Verdict::Suspect) if !status.is_ready => told(
             ServerState::Cordoned,
             "it says itself that it is not ready to take boards",

@@ -4,20 +4,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use handover_protocol::ServerName;
 use handover_protocol::admin::{ConfigFinding, ConfigReloaded};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::admin::{Access, ReloadDesk, ReloadOutcome};
 use crate::config::{Config, Finding, Kind, Listen, NamedFault, Overrides, Reading, Settings};
-use crate::drain::{Drains, Fleet};
+use crate::drain::Drains;
 use crate::edge::Edge;
+use crate::fleet::{GatewayFleet, RosterError};
 use crate::mover::Mover;
 use crate::telemetry::label::ReloadResult;
 use crate::telemetry::{LogFilter, Metrics};
@@ -41,7 +43,7 @@ pub struct Reloader {
     /// The servers, which are checked over TLS by files that are read anew.
     pub servers: Arc<Servers>,
     /// Which servers there are.
-    pub fleet: Arc<dyn Fleet>,
+    pub fleet: Arc<GatewayFleet>,
     /// What clients of TLS are shown; none where nobody listens for them.
     pub certificates: Option<Arc<Certificates>>,
     /// What whoever calls the admin API by TLS is shown; none where it is not served so.
@@ -98,6 +100,15 @@ impl Reloader {
                 return Err(faults.faults.iter().map(told).collect());
             }
         };
+        let fleet = Arc::clone(&self.fleet);
+        let roster = match fleet.plan_roster(&config.servers).await {
+            Ok(roster) => roster,
+            Err(error) => {
+                self.metrics.config_reloads.of(ReloadResult::Refused).inc();
+                error!(%error, "the servers of the new configuration cannot be taken, and the old one holds");
+                return Err(vec![unfit(&error)]);
+            }
+        };
         if let Err(unusable) = self.exchange_certificates(&config) {
             self.metrics.config_reloads.of(ReloadResult::Refused).inc();
             error!(error = %unusable.problem, "the new certificates cannot be used, and the old configuration holds");
@@ -106,8 +117,13 @@ impl Reloader {
         for warning in &warnings {
             warn!(file = %self.file.display(), "{warning}");
         }
+        let servers = roster.apply().await;
+        // New boards may go to the new servers at once, so it should be known by then whether they are there.
+        let asked = [servers.added.clone(), servers.changed.clone()].concat();
+        let _ = timeout(FIRST_ANSWERS, self.fleet.servers.asked_of(&asked)).await;
         let untrusted = self.trust_anew(&config);
-        let mut reloaded = self.apply(config, Keys::of(&reading.settings));
+        let mut reloaded = self.apply(config.clone(), Keys::of(&reading.settings));
+        reloaded.servers = servers;
         reloaded.warnings = warnings.iter().map(told).chain(untrusted).collect();
         self.metrics.config_reloads.of(ReloadResult::Applied).inc();
         self.note_success();
@@ -147,24 +163,16 @@ impl Reloader {
     fn apply(&mut self, config: Config, keys: Keys) -> ConfigReloaded {
         let old = self.config.load_full();
         let mut outcome = ConfigReloaded::default();
-        let is_served = |server: &crate::config::ServerConfig| server.release == config.releases.current;
-        let knows_release = self
-            .fleet
-            .servers()
-            .iter()
-            .any(|server| server.release == config.releases.current);
-        // New boards must not be sent to servers that only a restart brings.
-        let holds_back_release = !knows_release && config.servers.iter().any(is_served);
         // A listener that others reach goes on to ask who they are, whatever the next start binds; and whoever can show
         // his certificate only after the restart is not locked out until then.
         let holds_back_admin = !old.listen.admin.is_local() && !config.admin.asks_who()
             || old.admin.tls.is_some() != config.admin.tls.is_some();
         for key in self.keys.differences(&keys) {
-            let is_held_back = match key.as_str() {
-                "releases.current" => holds_back_release,
-                key => holds_back_admin && key.starts_with("admin."),
-            };
-            if is_live(&key) && !is_held_back {
+            let is_held_back = holds_back_admin && key.starts_with("admin.");
+            if is_server(&key) {
+                // What became of it is told by the server's name: its number changes with its neighbours.
+                self.keys.take_over(&key, &keys);
+            } else if is_live(&key) && !is_held_back {
                 self.keys.take_over(&key, &keys);
                 outcome.reloaded.push(key);
             } else {
@@ -180,13 +188,9 @@ impl Reloader {
                 ..old.listen.clone()
             },
             registry: old.registry.clone(),
-            servers: old.servers.clone(),
             metrics: old.metrics.clone(),
             ..config
         };
-        if holds_back_release {
-            config.releases = old.releases.clone();
-        }
         if holds_back_admin {
             config.admin = old.admin.clone();
         }
@@ -321,6 +325,32 @@ fn is_live(key: &str) -> bool {
     in_front.contains(&key) || is_about_trust || is_in_section && !needs_restart.contains(&key)
 }
 
+/// Reads whether a key is a server's.
+fn is_server(key: &str) -> bool {
+    key.starts_with("servers[")
+}
+
+fn unfit(error: &RosterError) -> ConfigFinding {
+    let (key, fix) = match error {
+        RosterError::Registry(_) => ("servers".to_owned(), "look at its disk, and reload again"),
+        RosterError::Fault { index, fault } => {
+            let key = format!("servers[{index}].{}", fault.field);
+            (
+                key,
+                "name another process here, or reload again once that server has gone",
+            )
+        }
+    };
+    ConfigFinding {
+        key,
+        name: None,
+        environment: None,
+        line: None,
+        problem: error.to_string(),
+        fix: fix.to_owned(),
+    }
+}
+
 fn told(finding: &Finding) -> ConfigFinding {
     ConfigFinding {
         key: finding.key.clone(),
@@ -331,6 +361,9 @@ fn told(finding: &Finding) -> ConfigFinding {
         fix: finding.fix.clone(),
     }
 }
+
+/// How long a reload waits for the first answers of servers that it brings.
+const FIRST_ANSWERS: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests {

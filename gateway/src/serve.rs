@@ -154,7 +154,7 @@ async fn serve(
     );
     mover.set_routes(config.routes.clone());
     mover.set_move_interval(config.drain.board_move_interval);
-    let fleet: Arc<dyn Fleet> = Arc::new(GatewayFleet {
+    let gateway_fleet = Arc::new(GatewayFleet {
         boards: Arc::clone(&boards),
         servers: Arc::clone(&servers),
         mover: Arc::clone(&mover),
@@ -163,6 +163,7 @@ async fn serve(
         poller,
         naming: tokio::sync::Mutex::default(),
     });
+    let fleet: Arc<dyn Fleet> = gateway_fleet.clone();
     let drains = Drains::new(
         config.releases.current.clone(),
         Arc::clone(&fleet),
@@ -230,7 +231,7 @@ async fn serve(
         edge: Arc::clone(&edge),
         mover: Arc::clone(&mover),
         drains,
-        fleet,
+        fleet: gateway_fleet,
         servers,
         certificates,
         operators,

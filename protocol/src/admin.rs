@@ -11,7 +11,7 @@ mod server;
 mod server_set;
 
 pub use board::{BoardList, BoardState, BoardView, SessionList, SessionView};
-pub use config::{ConfigFinding, ConfigReloaded};
+pub use config::{ConfigFinding, ConfigReloaded, ServerInUse, ServerWish, ServersReloaded};
 pub use drain::{
     DrainCounts, DrainEvent, DrainList, DrainMode, DrainPreview, DrainRequest, DrainState, DrainStatus, FailureCount,
     Hindrance, LevelCount, OnDeadline, OnTargetDown, PausedBy, PlannedBoard, PreviewTotals, TroubledBoard,

@@ -20,6 +20,7 @@ mod opaque;
 mod operators;
 mod policies;
 mod refusals;
+mod roster;
 mod servers;
 mod sessions;
 mod shell;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,10 @@ use crate::tls::{Connector, Trust};
 #[derive(Debug)]
 pub struct Server {
     config: ServerConfig,
-    origin: ServerOrigin,
+    /// Whether the admin API has named it, and not the configuration.
+    is_named_by_api: AtomicBool,
+    /// Whether the configuration wants it gone or otherwise, and something needs it as it is.
+    is_leaving: AtomicBool,
     allotment: ArcSwap<Allotment>,
     /// Cancelled once it is named no more.
     left: CancellationToken,
@@ -127,7 +131,8 @@ impl Server {
             memory: Mutex::default(),
             allotment: ArcSwap::from_pointee(config.allotment.clone()),
             left: CancellationToken::new(),
-            origin,
+            is_named_by_api: AtomicBool::new(origin == ServerOrigin::Api),
+            is_leaving: AtomicBool::new(false),
             config,
         }
     }
@@ -187,7 +192,28 @@ impl Server {
 
     /// Returns where it is named.
     pub fn origin(&self) -> ServerOrigin {
-        self.origin
+        match self.is_named_by_api.load(Ordering::Relaxed) {
+            true => ServerOrigin::Api,
+            false => ServerOrigin::Config,
+        }
+    }
+
+    /// Notes that it is named elsewhere now.
+    pub fn set_origin(&self, origin: ServerOrigin) {
+        self.is_named_by_api
+            .store(origin == ServerOrigin::Api, Ordering::Relaxed);
+    }
+
+    /// Reads whether the configuration wants it gone or otherwise, which only what still needs it prevents.
+    pub fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::SeqCst)
+    }
+
+    /// Closes it to new boards because the configuration wants it gone or otherwise, or opens it again.
+    pub fn set_leaving(&self, is_leaving: bool) {
+        self.is_leaving.store(is_leaving, Ordering::SeqCst);
+        // Whoever watches looks again.
+        self.status.send_modify(|_| {});
     }
 
     /// Returns what is cancelled once the server is named no more.
@@ -249,7 +275,7 @@ impl Server {
 
     /// Reads whether boards may be placed there now.
     pub fn is_ready(&self) -> bool {
-        self.status.borrow().is_ready && !self.is_cordoned() && !self.is_dead()
+        self.status.borrow().is_ready && !self.is_cordoned() && !self.is_leaving() && !self.is_dead()
     }
 
     /// Reads whether an operator has closed it to new boards.

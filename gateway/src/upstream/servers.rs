@@ -124,6 +124,12 @@ impl Servers {
         });
     }
 
+    /// Puts those that are named here before all others, in this order: it decides between equals.
+    pub fn order(&self, names: &[ServerName]) {
+        let place = |server: &Arc<Server>| names.iter().position(|name| name == server.name());
+        self.change(|roster| roster.all.sort_by_key(|server| place(server).unwrap_or(usize::MAX)));
+    }
+
     fn change<T>(&self, change: impl FnOnce(&mut Roster) -> T) -> T {
         // Nothing in between can panic.
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -183,7 +189,13 @@ impl Servers {
 
     /// Waits until every server has been asked once.
     pub async fn asked(&self) {
-        for server in self.all() {
+        let names: Vec<ServerName> = self.all().iter().map(|server| server.name().clone()).collect();
+        self.asked_of(&names).await;
+    }
+
+    /// Waits until each of these servers has been asked once.
+    pub async fn asked_of(&self, names: &[ServerName]) {
+        for server in names.iter().filter_map(|name| self.get(name)) {
             // It ends with the server, which this table keeps.
             let _ = server.watch().wait_for(|status| status.was_asked).await;
         }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::ServerName;
+
 /// `POST /v1/config/reload`: what came of reading the configuration anew.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct ConfigReloaded {
@@ -10,9 +12,52 @@ pub struct ConfigReloaded {
     pub reloaded: Vec<String>,
     /// The keys that have changed and hold only after a restart; until then what was read before holds.
     pub needs_restart: Vec<String>,
+    /// What has become of the servers that the file names, or names no more.
+    #[serde(default)]
+    pub servers: ServersReloaded,
     /// What is doubtful about the configuration.
     #[serde(default)]
     pub warnings: Vec<ConfigFinding>,
+}
+
+/// What a reload has done to the servers. Those that the admin API names are not its business.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct ServersReloaded {
+    /// Servers that the file names anew.
+    pub added: Vec<ServerName>,
+    /// Servers that the file describes otherwise than before, or that the admin API had named, and that are used as the
+    /// file says from now on.
+    pub changed: Vec<ServerName>,
+    /// Servers that the file names no more, and that nothing needed.
+    pub removed: Vec<ServerName>,
+    /// Servers that stay as they were, closed to new boards, for something still needs them so: drain them and reload
+    /// again.
+    pub still_in_use: Vec<ServerInUse>,
+}
+
+/// A server that a reload had to leave as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ServerInUse {
+    /// The server.
+    pub server: ServerName,
+    /// What the file wants of it.
+    pub wanted: ServerWish,
+    /// Boards that it owns.
+    pub boards: u64,
+    /// Sessions that it carries.
+    pub sessions: u64,
+    /// What to do about it.
+    pub fix: String,
+}
+
+/// What the file wants of a server that is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerWish {
+    /// It is not in the file any more.
+    Removed,
+    /// It has another URL, control URL, token or release.
+    Replaced,
 }
 
 /// What is wrong with a configuration, or doubtful.
