@@ -15,6 +15,7 @@ pub mod reload;
 pub mod serve;
 pub mod session;
 pub mod shell;
+pub mod supervisor;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;

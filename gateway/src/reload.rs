@@ -21,6 +21,7 @@ use crate::drain::Drains;
 use crate::edge::Edge;
 use crate::fleet::{GatewayFleet, RosterError};
 use crate::mover::Mover;
+use crate::supervisor;
 use crate::telemetry::label::ReloadResult;
 use crate::telemetry::{LogFilter, Metrics};
 use crate::tls::{Certificates, OperatorsAcceptor, OperatorsFiles, note_ends};
@@ -75,7 +76,12 @@ impl Reloader {
                 order = orders.recv() => order,
             };
             let Some(answer) = order else { return };
+            supervisor::tell_reloading();
             let outcome = self.reload().await;
+            match &outcome {
+                Ok(_) => supervisor::tell_ready(&supervisor::status_of(self.fleet.as_ref())),
+                Err(_) => supervisor::tell_ready("the new configuration is wrong, and the old one holds; see the log"),
+            }
             // Whoever has ordered it may have gone; it is done all the same.
             let _ = answer.send(outcome);
         }

@@ -28,11 +28,12 @@ use crate::board::{Boards, Placer};
 use crate::cli::ServeArgs;
 use crate::config::{AdminAddress, Config, Overrides, Reading, ServerConfig};
 use crate::drain::{Drains, Fleet};
-use crate::edge::{Edge, Listeners, raise_open_files};
+use crate::edge::{Edge, HandedSockets, Listeners, raise_open_files};
 use crate::fleet::GatewayFleet;
 use crate::mover::Mover;
 use crate::registry::{EmbeddedRegistry, ObservedRegistry, Registry};
 use crate::reload::{Keys, Reloader, reload_on_hangup};
+use crate::supervisor;
 use crate::telemetry::{self, LogFilter, Metrics};
 use crate::tls::{Acceptor, Certificates, OperatorsAcceptor, OperatorsFiles, note_ends};
 use crate::upstream::{Poller, ServerMemory, Servers};
@@ -63,6 +64,13 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     for warning in warnings {
         warn!(file = %args.config.display(), "{warning}");
     }
+    let handed = match HandedSockets::from_environment() {
+        Ok(handed) => handed,
+        Err(error) => {
+            say(&format!("handover: {}", chain(&error)));
+            return ExitCode::FAILURE;
+        }
+    };
     raise_open_files();
     let runtimes = Builder::new_multi_thread().enable_all().build();
     let (runtime, admin_runtime) = match runtimes.and_then(|runtime| Ok((runtime, admin_threads()?))) {
@@ -72,7 +80,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(serve(Arc::new(config), source, admin_runtime.handle())) {
+    match runtime.block_on(serve(Arc::new(config), source, handed, admin_runtime.handle())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("handover: {}", chain(error.as_ref())));
@@ -91,12 +99,13 @@ struct ConfigSource {
 async fn serve(
     config: Arc<Config>,
     source: ConfigSource,
+    handed: HandedSockets,
     admin_runtime: &Handle,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let shutdown = CancellationToken::new();
     let (jobs, sessions) = (TaskTracker::new(), TaskTracker::new());
     let metrics = Arc::new(Metrics::new(&config.metrics)?);
-    let listeners = Listeners::bind(&config.listen)?;
+    let listeners = Listeners::bind(&config.listen, handed)?;
     let operators = match &config.admin.tls {
         Some(tls) => Some(OperatorsAcceptor::new(
             OperatorsFiles::load(tls)?,
@@ -193,6 +202,7 @@ async fn serve(
         admin_runtime,
     );
 
+    supervisor::tell_status("asking the servers which boards they own");
     // A server that does not answer in time is taken for what the registry knew of it.
     let _ = timeout(FIRST_ANSWERS, servers.asked()).await;
     mover.recover().await;
@@ -224,6 +234,7 @@ async fn serve(
         shutdown.clone(),
     );
     let config = Arc::new(ArcSwap::new(config));
+    let watched = Arc::clone(&fleet);
     let reloader = Reloader {
         file: source.file,
         config: Arc::clone(&config),
@@ -244,10 +255,14 @@ async fn serve(
     let serving = tokio::spawn(async move { edge.run(listeners).await });
     readiness.set_serving();
     announce(&traffic, &admin_address);
+    supervisor::tell_ready(&supervisor::status_of(watched.as_ref()));
+    // Not among the jobs: whoever watches wants to hear of the shutdown too.
+    tokio::spawn(supervisor::keep_told(watched));
 
     wait_for_signal().await?;
     let grace = config.load().shutdown.grace;
     info!(?grace, "ending: no newcomers, and sessions are told to reconnect");
+    supervisor::tell_stopping();
     shutdown.cancel();
     jobs.close();
     sessions.close();

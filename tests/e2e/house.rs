@@ -249,5 +249,14 @@ const GATEWAY_LAYERS: [&[&str]; 4] = [
     &["config", "telemetry", "tls", "registry", "upstream"],
     &["board", "relay", "session", "mover", "drain", "rollout"],
     &["edge", "admin", "console", "shell", "probe"],
-    &["lib", "main", "cli", "serve", "compose", "fleet", "reload"],
+    &[
+        "lib",
+        "main",
+        "cli",
+        "serve",
+        "compose",
+        "fleet",
+        "reload",
+        "supervisor",
+    ],
 ];

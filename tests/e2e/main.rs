@@ -24,5 +24,6 @@ mod roster;
 mod servers;
 mod sessions;
 mod shell;
+mod supervised;
 mod tls;
 mod tls_servers;

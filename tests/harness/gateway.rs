@@ -1,9 +1,11 @@
 //! A gateway process and its configuration.
 
 use std::fmt::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -22,7 +24,16 @@ pub struct Gateway {
     traffic: SocketAddr,
     admin: Admin,
     directory: TempDir,
+    surroundings: Surroundings,
+}
+
+/// What a gateway process finds when it starts.
+#[derive(Debug, Clone, Default)]
+struct Surroundings {
     open_files: Option<u32>,
+    environment: Vec<(String, String)>,
+    /// A socket that is open before it and after it.
+    handed: Option<Arc<TcpListener>>,
 }
 
 /// How a gateway is configured.
@@ -33,7 +44,7 @@ pub struct GatewayBuilder {
     servers: String,
     routes: String,
     more: String,
-    open_files: Option<u32>,
+    surroundings: Surroundings,
 }
 
 /// One `[[routes]]` table, written as an operator would.
@@ -51,7 +62,7 @@ impl Gateway {
             servers: String::new(),
             routes: String::new(),
             more: String::new(),
-            open_files: None,
+            surroundings: Surroundings::default(),
         }
     }
 
@@ -93,7 +104,7 @@ impl Gateway {
     /// When it is not ready within 20 s.
     pub async fn restart(&mut self) {
         self.process.kill();
-        self.process = launch(&self.directory, self.open_files);
+        self.process = launch(&self.directory, &self.surroundings);
         self.ready().await;
     }
 
@@ -172,7 +183,22 @@ impl GatewayBuilder {
     /// Starts the gateway with so many open files at most.
     #[must_use]
     pub fn open_files(mut self, most: u32) -> Self {
-        self.open_files = Some(most);
+        self.surroundings.open_files = Some(most);
+        self
+    }
+
+    /// Starts the gateway with a variable in its environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.surroundings.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Hands the gateway a listening socket for its clients, as a service manager does; it stays open when the gateway
+    /// ends.
+    #[must_use]
+    pub fn handed(mut self, socket: TcpListener) -> Self {
+        self.surroundings.handed = Some(Arc::new(socket));
         self
     }
 
@@ -191,7 +217,7 @@ impl GatewayBuilder {
             servers,
             routes,
             more,
-            open_files: _,
+            surroundings: _,
         } = self;
         // Tests move boards to and fro; those of the interval say what it is.
         let drain = match more.contains("[drain]") {
@@ -221,16 +247,19 @@ impl GatewayBuilder {
     /// When the process cannot be started.
     pub fn launch(self) -> Gateway {
         let directory = tempfile::tempdir().expect("there is room for a temporary directory");
-        let traffic = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let traffic = match &self.surroundings.handed {
+            Some(socket) => socket.local_addr().expect("it is open"),
+            None => SocketAddr::from(([127, 0, 0, 1], free_port())),
+        };
         let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let file = directory.path().join("handover.toml");
         std::fs::write(file, self.file(traffic, admin)).expect("the directory was just made");
         Gateway {
-            process: launch(&directory, self.open_files),
+            process: launch(&directory, &self.surroundings),
             traffic,
             admin: Admin::new(admin),
             directory,
-            open_files: self.open_files,
+            surroundings: self.surroundings,
         }
     }
 }
@@ -252,20 +281,27 @@ impl Route {
     }
 }
 
-fn launch(directory: &TempDir, open_files: Option<u32>) -> Process {
-    let mut command = match open_files {
-        Some(most) => {
-            let mut shell = Command::new("sh");
-            shell.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\"")]);
-            shell.arg(binary("handover"));
-            shell
-        }
-        None => Command::new(binary("handover")),
-    };
+fn launch(directory: &TempDir, surroundings: &Surroundings) -> Process {
+    let mut steps = Vec::new();
+    if let Some(most) = surroundings.open_files {
+        steps.push(format!("ulimit -n {most}"));
+    }
+    if surroundings.handed.is_some() {
+        // The first descriptor behind the three streams, and told to this process alone.
+        steps.push("exec 3<&0 0</dev/null; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=traffic".to_owned());
+    }
+    steps.push("exec \"$0\" \"$@\"".to_owned());
+    let mut command = Command::new("sh");
+    command.args(["-c", &steps.join(" && ")]).arg(binary("handover"));
     command.args(["serve", "--config", "handover.toml"]);
     command.env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".into()));
+    command.envs(surroundings.environment.iter().map(|(name, value)| (name, value)));
     command.current_dir(directory.path());
-    Process::start("gateway", &command)
+    let stdin = match &surroundings.handed {
+        Some(socket) => Stdio::from(OwnedFd::from(socket.try_clone().expect("there is a descriptor left"))),
+        None => Stdio::null(),
+    };
+    Process::start_with("gateway", &command, stdin)
 }
 
 /// A server is asked every second, and a busy machine takes its time.

@@ -29,10 +29,18 @@ impl Process {
     /// # Panics
     /// When it cannot be started.
     pub fn start(name: &str, command: &Command) -> Self {
+        Self::start_with(name, command, Stdio::null())
+    }
+
+    /// Starts a process that reads from there.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_with(name: &str, command: &Command, stdin: Stdio) -> Self {
         let log = log_path(name);
         let mut bound = bound_to_us(command);
         bound
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(File::create(with_suffix(&log, "out")).expect("the log directory was just made"))
             .stderr(File::create(with_suffix(&log, "err")).expect("the log directory was just made"));
         let child = spawn_for_good(bound).unwrap_or_else(|error| panic!("cannot start {name}: {error}"));

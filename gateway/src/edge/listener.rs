@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::handed::HandedSockets;
 use crate::config::Listen;
 use crate::telemetry::Metrics;
 use crate::telemetry::label::Limit;
@@ -32,17 +33,27 @@ pub enum Security {
 }
 
 impl Listeners {
-    /// Binds every address; port 0 takes a free one.
+    /// Binds every address that the service manager has not opened already; port 0 takes a free one.
     ///
     /// # Errors
-    /// When one of them cannot be had; none is bound then.
-    pub fn bind(listen: &Listen) -> Result<Self, BindError> {
-        let plain = listen.traffic.iter().map(|address| bind(*address, Security::Plain));
-        let tls = listen.traffic_tls.iter().map(|address| bind(*address, Security::Tls));
-        let bound = plain.chain(tls);
-        Ok(Self {
-            listeners: bound.collect::<Result<_, _>>()?,
-        })
+    /// When one of them cannot be had, or a socket that was handed over is at none of them; none is bound then.
+    pub fn bind(listen: &Listen, mut handed: HandedSockets) -> Result<Self, BindError> {
+        let plain = listen.traffic.iter().map(|address| (*address, Security::Plain));
+        let tls = listen.traffic_tls.iter().map(|address| (*address, Security::Tls));
+        let mut listeners = Vec::new();
+        for (address, security) in plain.chain(tls) {
+            let listener = match handed.take(address, key_of(security)) {
+                Some(listener) => TcpListener::from_std(listener),
+                None => bind(address),
+            };
+            let key = key_of(security);
+            let listener = listener.map_err(|source| BindError::Refused { key, address, source })?;
+            listeners.push((listener, security));
+        }
+        match handed.rest() {
+            Some((name, address)) => Err(BindError::Handed { name, address }),
+            None => Ok(Self { listeners }),
+        }
     }
 
     /// Returns the addresses that were bound, in their order.
@@ -149,35 +160,49 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-fn bind(address: SocketAddr, security: Security) -> Result<(TcpListener, Security), BindError> {
-    let listen = || -> io::Result<TcpListener> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // A restarted gateway must not wait for the old one's connections to be forgotten.
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        TcpListener::from_std(socket.into())
-    };
-    let key = match security {
-        Security::Plain => "listen.traffic",
-        Security::Tls => "listen.traffic_tls",
-    };
-    let listener = listen().map_err(|source| BindError { key, address, source })?;
-    Ok((listener, security))
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restarted gateway must not wait for the old one's connections to be forgotten.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }
 
-/// An address cannot be had.
+/// Returns the setting that lists such addresses.
+fn key_of(security: Security) -> &'static str {
+    match security {
+        Security::Plain => "listen.traffic",
+        Security::Tls => "listen.traffic_tls",
+    }
+}
+
+/// Says why clients cannot be listened for.
 #[derive(Debug, thiserror::Error)]
-#[error("{key} = \"{address}\" cannot be bound")]
-pub struct BindError {
-    /// The setting that names it.
-    key: &'static str,
-    /// The address.
-    address: SocketAddr,
-    /// Why.
-    #[source]
-    source: io::Error,
+pub enum BindError {
+    /// An address cannot be had.
+    #[error("{key} = \"{address}\" cannot be bound")]
+    Refused {
+        /// The setting that names it.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Clients that come to a socket of the service manager's would wait there for ever.
+    #[error(
+        "the service manager has handed over the socket {name:?} at {address}, which is no address of listen.traffic or \
+         listen.traffic_tls; write the same address in both places (FileDescriptorName=traffic or traffic_tls says which)"
+    )]
+    Handed {
+        /// What the service manager calls it.
+        name: String,
+        /// Where it listens.
+        address: SocketAddr,
+    },
 }
 
 /// Enough for the clients of one server that all come back in the same moment; the kernel bounds it by `somaxconn`.
@@ -209,13 +234,57 @@ mod tests {
             trusted_proxies: Networks::default(),
             forwarding_headers: ForwardingHeaders::default(),
         };
-        let first = Listeners::bind(&listen("127.0.0.1:0".parse().unwrap())).unwrap();
+        let first = Listeners::bind(&listen("127.0.0.1:0".parse().unwrap()), HandedSockets::default()).unwrap();
         let taken = first.addresses().unwrap()[0];
-        let error = Listeners::bind(&listen(taken)).unwrap_err();
+        let error = Listeners::bind(&listen(taken), HandedSockets::default()).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("listen.traffic = \"{taken}\" cannot be bound")
         );
         assert!(error.source().unwrap().to_string().contains("in use"));
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_was_handed_over_serves_its_address_and_no_other() {
+        let open = || {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            (listener, address)
+        };
+        let listen = |traffic: SocketAddr, tls: SocketAddr| Listen {
+            traffic: vec![traffic],
+            traffic_tls: vec![tls],
+            admin: crate::config::AdminAddress::Tcp(traffic),
+            proxy_protocol: Networks::default(),
+            trusted_proxies: Networks::default(),
+            forwarding_headers: ForwardingHeaders::default(),
+        };
+        let free: SocketAddr = "127.0.0.1:0".parse().unwrap();
+
+        let (socket, address) = open();
+        let handed = HandedSockets::of(vec![("handover.socket", socket)]).unwrap();
+        let bound = Listeners::bind(&listen(address, free), handed).unwrap();
+        assert_eq!(
+            bound.addresses().unwrap()[0],
+            address,
+            "another could not be bound there"
+        );
+
+        let (socket, address) = open();
+        let handed = HandedSockets::of(vec![("traffic_tls", socket)]).unwrap();
+        let error = Listeners::bind(&listen(free, free), handed).unwrap_err();
+        let said = error.to_string();
+        assert!(
+            said.contains("\"traffic_tls\"") && said.contains(&address.to_string()),
+            "{said}"
+        );
+
+        let (socket, address) = open();
+        let handed = HandedSockets::of(vec![("traffic_tls", socket)]).unwrap();
+        let error = Listeners::bind(&listen(address, free), handed).unwrap_err();
+        assert!(
+            error.to_string().contains("listen.traffic"),
+            "it speaks TLS, and the setting does not"
+        );
     }
 }

@@ -13,6 +13,7 @@ mod answer;
 mod client_io;
 mod connection;
 mod forwarded;
+mod handed;
 mod handshake;
 mod head_guard;
 mod headers;
@@ -59,6 +60,7 @@ use crate::telemetry::label::Limit;
 use crate::tls::{Acceptor, HandshakeFault, Wire};
 use crate::upstream::Pool;
 
+pub use handed::{HandedError, HandedSockets};
 pub use listener::{BindError, Listeners};
 pub use open_files::{Shortage, raise_open_files};
 pub use problem::{Problem, ProblemType};

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::board::{Board, Boards, Placer};
 use crate::config::{Config, Limits};
-use crate::edge::{Edge, Listeners};
+use crate::edge::{Edge, HandedSockets, Listeners};
 use crate::registry::EmbeddedRegistry;
 use crate::telemetry::Metrics;
 use crate::upstream::{Poller, Servers};
@@ -89,7 +89,7 @@ impl Gateway {
             Placer::new(config.releases.current.clone(), TaskTracker::new()),
             TaskTracker::new(),
         );
-        let listeners = Listeners::bind(&config.listen).unwrap();
+        let listeners = Listeners::bind(&config.listen, HandedSockets::default()).unwrap();
         let address = listeners.addresses().unwrap()[0];
         let edge = Edge::new(
             config,
