@@ -1,9 +1,12 @@
 //! What is shipped for installing: the unit and the image's recipe, judged by the tools of those who would install them.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use handover_tests::{binary, workspace};
+use serde_json::Value;
 
 /// Writes the shipped units as they would be installed, and returns the service's.
 fn install_units(directory: &Path) -> PathBuf {
@@ -61,6 +64,113 @@ fn hadolint_takes_the_dockerfile() {
     let linted = run(command.arg(workspace().join("deploy/Dockerfile")));
     assert!(linted.status.success(), "{}", said(&linted));
     assert_eq!(said(&linted), "");
+}
+
+#[test]
+fn the_compose_file_is_one_and_names_only_what_there_is() {
+    let deploy = workspace().join("deploy");
+    let file = deploy.join("compose.yaml");
+    let mut command = Command::new(workspace().join("tests/.venv/bin/check-jsonschema"));
+    let checked = run(command.args(["--builtin-schema", "vendor.compose-spec"]).arg(&file));
+    assert!(checked.status.success(), "{}", said(&checked));
+
+    let compose = read_yaml(&file);
+    let services = compose["services"].as_object().expect("it has services");
+    for (name, service) in services {
+        for volume in strings(&service["volumes"]) {
+            let source = volume.split(':').next().expect("split gives one at least");
+            let is_there = match source.starts_with("./") {
+                true => deploy.join(source).exists(),
+                false => compose["volumes"].get(source).is_some(),
+            };
+            assert!(is_there, "{name} mounts {source}");
+        }
+        for secret in strings(&service["secrets"]) {
+            let source = compose["secrets"][&secret]["file"].as_str().expect("secrets are files");
+            assert!(deploy.join(source).exists(), "{name} is given {source}");
+        }
+        for other in service["depends_on"].as_object().into_iter().flat_map(|on| on.keys()) {
+            assert!(services.contains_key(other), "{name} depends on {other}");
+        }
+        if let Some(target) = service["build"]["target"].as_str() {
+            let recipe = std::fs::read_to_string(deploy.join("Dockerfile")).expect("it is shipped");
+            assert!(
+                recipe.contains(&format!(" AS {target}\n")),
+                "{name} is built from {target}"
+            );
+        }
+    }
+    // The shell of the image says how the gateway is, by the command of its health check.
+    let health = strings(&services["gateway"]["healthcheck"]["test"]);
+    let asked = run(Command::new(binary("handover"))
+        .args(&health[2..])
+        .args(["--admin", "http://127.0.0.1:1"]));
+    assert_eq!(
+        asked.status.code(),
+        Some(1),
+        "nobody is there, and it was understood: {}",
+        said(&asked)
+    );
+    let provisioned = read_yaml(&deploy.join("grafana/provisioning/datasources/prometheus.yaml"));
+    assert_eq!(provisioned["datasources"][0]["url"], "http://gateway:9090");
+}
+
+#[test]
+fn the_gateway_takes_the_configuration_of_the_compose_file() {
+    let directory = tempfile::tempdir().expect("there is room for a temporary directory");
+    let deploy = workspace().join("deploy");
+    let shipped = std::fs::read_to_string(deploy.join("compose/handover.toml")).expect("it is shipped");
+    let token = directory.path().join("control.token");
+    std::fs::copy(deploy.join("compose/control.token"), &token).expect("it is shipped");
+    std::fs::set_permissions(&token, Permissions::from_mode(0o600)).expect("it is ours");
+    let token = token.display().to_string();
+    let text = shipped
+        .replace("/var/lib/handover/", "")
+        .replace("/run/secrets/control_token", &token);
+    let file = directory.path().join("handover.toml");
+    std::fs::write(&file, &text).expect("the directory was just made");
+    let mut check = Command::new(binary("handover"));
+    let checked = run(check
+        .args(["config", "check", "--output", "json", "--config"])
+        .arg(&file));
+    assert!(checked.status.success(), "{}", said(&checked));
+    let report: Value = serde_json::from_slice(&checked.stdout).expect("it is JSON");
+    let warned: Vec<_> = report["warnings"].as_array().into_iter().flatten().collect();
+    let is_known = |warning: &&Value| warning["problem"] == "is neither loopback nor TLS";
+    assert!(warned.iter().all(is_known), "{warned:#?}");
+
+    let compose = read_yaml(&deploy.join("compose.yaml"));
+    let toml = read_with("tomllib.load(open(sys.argv[1], 'rb'))", &file);
+    for server in toml["servers"].as_array().expect("it has servers") {
+        let field = |key: &str| server[key].as_str().expect("the check has read it").to_owned();
+        let name = field("name");
+        let arguments = strings(&compose["services"][&name]["command"]);
+        let says = |argument: String| assert!(arguments.contains(&argument), "{name}: {argument} in {arguments:?}");
+        says(format!("--name={name}"));
+        says(format!("--release={}", field("release")));
+        says(field("url").replace(&format!("http://{name}:"), "--listen=0.0.0.0:"));
+        says(field("control_url").replace(&format!("http://{name}:"), "--control-listen=0.0.0.0:"));
+        // The server itself understands what it is told.
+        let understood = run(Command::new(binary("board-server")).args(&arguments).arg("--version"));
+        assert!(understood.status.success(), "{}", said(&understood));
+    }
+}
+
+fn read_yaml(file: &Path) -> Value {
+    read_with("yaml.safe_load(open(sys.argv[1]))", file)
+}
+
+fn read_with(reader: &str, file: &Path) -> Value {
+    let script = format!("import json, sys, tomllib, yaml; json.dump({reader}, sys.stdout)");
+    let mut python = Command::new(workspace().join("tests/.venv/bin/python"));
+    let read = run(python.args(["-c", &script]).arg(file));
+    assert!(read.status.success(), "{}", said(&read));
+    serde_json::from_slice(&read.stdout).expect("it was just written")
+}
+
+fn strings(list: &Value) -> Vec<String> {
+    let list = list.as_array().into_iter().flatten();
+    list.filter_map(|item| item.as_str().map(str::to_owned)).collect()
 }
 
 fn run(command: &mut Command) -> Output {
