@@ -112,6 +112,17 @@ pub const fn trap(code: CloseCode) -> Option<&'static str> {
     }
 }
 
+/// Says which older clients take a close code for a fault of the protocol, because it was registered after they were
+/// written: they see a connection that broke, and some do not come back from that.
+///
+/// 1001 has no such clients.
+pub const fn refused_as_unknown(code: CloseCode) -> Option<&'static str> {
+    match code.0 {
+        1012..=1014 => Some(".NET before 8, early OkHttp 3 and Starscream before 3"),
+        _ => None,
+    }
+}
+
 impl fmt::Display for CloseCode {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
@@ -153,5 +164,13 @@ mod tests {
         ] {
             assert!(traps(code), "{code}");
         }
+    }
+
+    #[test]
+    fn codes_that_are_younger_than_some_clients_are_known() {
+        let young: Vec<_> = (0..=u16::MAX)
+            .filter(|code| refused_as_unknown(CloseCode::new(*code)).is_some())
+            .collect();
+        assert_eq!(young, [1012, 1013, 1014]);
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use handover_gateway::config::{Replay, RouteMode};
 
 use crate::{
-    check_fault, check_one_fault, check_one_warning, check_route_fault, check_route_warning, extended, findings, parse,
+    check_fault, check_one_fault, check_one_warning, check_route_fault, check_route_warning, edited, extended,
+    findings, parse,
 };
 
 #[test]
@@ -91,7 +92,37 @@ fn close_codes_and_commands_are_checked() {
     check_route_fault(&format!("close_reason = \"{long}\""), "close_reason has 124 bytes");
     check_route_fault("command = \"\"", "command is empty");
     check_route_fault("command = \"go {bord}\"", "command has the unknown placeholder {bord}");
-    check_route_warning("command = '{\"b\":{board}}'", "command begins like JSON and is none");
+    let halves = extended("command = '{\"b\":{board}}'\ngrace = \"2s\"");
+    check_one_warning(&halves, "20 routes[0].command begins like JSON and is none");
+}
+
+#[test]
+fn what_bites_later_is_warned_of() {
+    for code in [1012, 1013, 1014] {
+        let expected = "close_code is taken for a fault of the protocol by .NET before 8";
+        check_route_warning(&format!("close_code = {code}"), expected);
+    }
+    check_route_warning(
+        "command = \"go\"",
+        "command gives clients 1s, as long as close_deadline",
+    );
+    check_route_warning(
+        "replay = { matching = 'Ticket' }",
+        "replay repeats what may be good only once",
+    );
+    let quiet = |lines: &str| assert_eq!(findings(&extended(lines)), (vec![], vec![]), "{lines}");
+    quiet("close_code = 1001");
+    quiet("command = \"go\"\ngrace = \"1s\"");
+    quiet("replay = { matching = 'hello' }");
+    let by_query = |mode: &str| {
+        let board = (
+            "{ path = \"/boards/{board}/ws\" }",
+            "{ query = \"ticket\", path = \"/ws\" }",
+        );
+        findings(&(edited(&[board]) + &format!("mode = \"{mode}\"\n"))).1
+    };
+    assert!(by_query("auto")[0].starts_with("19 routes[0].board names what may be good only once"));
+    assert_eq!(by_query("reconnect"), [] as [String; 0]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod route;
 mod server;
 mod server_tls;
 mod tls;
+mod traps;
 mod tree;
 pub(super) mod units;
 

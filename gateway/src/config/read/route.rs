@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use handover_protocol::close::{CloseCode, trap};
+use handover_protocol::close::CloseCode;
 
 use super::board::read_board;
 use super::server::ReadServers;
+use super::traps;
 use super::tree::{Item, Section};
 use super::units::duration_text;
 use crate::config::route::{
@@ -36,6 +37,7 @@ pub(super) fn read_routes(root: &mut Section<'_>, servers: &ReadServers<'_>) -> 
         let mut route = Route::new(name.as_deref().unwrap_or_default(), board);
         read_settings(&mut section, &mut route);
         check_waits(&section, &route, servers);
+        traps::check_route(&section, &route);
         section.close();
         if let Some(earlier) = routes.iter().find(|earlier| earlier.board.covers(&route.board)) {
             let problem = format!(
@@ -120,10 +122,7 @@ fn read_close_code(item: &Item<'_>) -> Option<u16> {
             .fault("must not be sent in a close frame (RFC 6455 section 7.4)", fix);
         return None;
     }
-    if let Some(reason) = trap(code) {
-        let fix = "use 1012 unless you know that your clients come back after this one";
-        item.spot.warning(format!("may keep clients away: {reason}"), fix);
-    }
+    traps::check_close_code(item, code);
     Some(code.get())
 }
 
