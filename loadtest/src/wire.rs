@@ -112,6 +112,9 @@ pub struct Drawn {
     /// Of an opaque change: its length.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// Filler, where the server was told to show much; a welcome has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pad: Option<String>,
 }
 
 /// Who came or went.
@@ -176,6 +179,7 @@ impl Body {
             color,
             points,
             bytes,
+            pad: None,
         }
     }
 }

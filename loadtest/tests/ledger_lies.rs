@@ -12,7 +12,7 @@ use handover_loadtest::ledger::{Evidence, Finding, Verdict, judge};
 use handover_loadtest::lying_relay::{Direction, Lie, LyingRelay, Told};
 use handover_loadtest::scenario::read_database;
 use handover_loadtest::store::Store;
-use handover_loadtest::user::{Clock, Crowd, Plan, Reader, Record, Resend};
+use handover_loadtest::user::{Clock, Crowd, Endpoint, Plan, Reader, Record, Resend};
 use sqlx::{Connection, Executor, SqliteConnection};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -78,7 +78,7 @@ fn database(directory: &TempDir) -> String {
 /// Lets three users draw on one board at `address` until each has sent more than ten changes.
 async fn draw_at(address: SocketAddr, server: &Server) -> Verdict {
     let plan = |number| Plan {
-        authority: address.to_string(),
+        endpoint: Endpoint::plain(&address.to_string()),
         board: "board".parse().unwrap(),
         number,
         interval: Duration::from_millis(10),

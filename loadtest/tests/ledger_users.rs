@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use handover_loadtest::user::{Clock, Crowd, Plan, Reader, Record, Resend, SocketEnd};
+use handover_loadtest::user::{Clock, Crowd, Endpoint, Plan, Reader, Record, Resend, SocketEnd};
 use handover_loadtest::wire::{ClientMessage, Saved, ServerMessage, Welcome};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
@@ -89,7 +89,7 @@ impl Peer {
 /// Lets one user draw for a while, and returns what it remembers.
 async fn one_user(listener: &TcpListener, resend: Resend) -> Record {
     let plan = Plan {
-        authority: listener.local_addr().unwrap().to_string(),
+        endpoint: Endpoint::plain(&listener.local_addr().unwrap().to_string()),
         board: "board".parse().unwrap(),
         number: 1,
         interval: Duration::from_millis(10),

@@ -186,6 +186,7 @@ async fn open(options: &Options) -> Result<Server, StartError> {
         load_time: options.load_time,
         save_time: options.save_time,
         save_delay: options.save_delay,
+        shown_pad: (options.shown_pad > 0).then(|| "x".repeat(options.shown_pad)),
         concurrent_loads: usize::from(options.concurrent_loads),
     };
     Ok(Server::new(settings, incarnation, store, writer))

@@ -50,6 +50,10 @@ pub struct Options {
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
     pub save_delay: Duration,
 
+    /// Bytes of filler in each change as others are shown it: much to read for little that is drawn
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    pub shown_pad: usize,
+
     /// Boards loaded at once; a prepare beyond that is answered `busy`
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrent_loads: u16,

@@ -52,6 +52,8 @@ pub struct Settings {
     pub save_time: Duration,
     /// How long changes are gathered before they are saved.
     pub save_delay: Duration,
+    /// Filler in each change as others are shown it.
+    pub shown_pad: Option<String>,
     /// Boards that are loaded at once.
     pub concurrent_loads: usize,
 }

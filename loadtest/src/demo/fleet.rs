@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::scenario::{AdminClient, Stand};
+use crate::user::{Endpoint, EndpointError};
 
 use super::build::Programs;
 use super::child::{Child, ChildError, first_json};
@@ -28,6 +29,12 @@ pub enum FleetError {
     /// No port or no file could be had.
     #[error("cannot prepare the demo")]
     Prepare(#[from] std::io::Error),
+    /// There is no certificate to be shown.
+    #[error("cannot make a certificate")]
+    Certificate(#[from] rcgen::Error),
+    /// The certificate that was made is not trusted.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
 }
 
 /// A server that listens.
@@ -63,7 +70,20 @@ impl Fleet {
             servers.push(server);
         }
         let (traffic, admin) = (free_address()?, free_address()?);
-        let config = config(traffic, admin, &servers);
+        let (endpoint, config) = match options.tls {
+            true => {
+                let certificate = rcgen::generate_simple_self_signed([traffic.ip().to_string()])?;
+                std::fs::write(directory.join(CERTIFICATE), certificate.cert.pem())?;
+                std::fs::write(directory.join(KEY), certificate.signing_key.serialize_pem())?;
+                let url = format!("wss://{traffic}");
+                let endpoint = Endpoint::read(&url, Some(&directory.join(CERTIFICATE)))?;
+                (endpoint, config("traffic_tls", traffic, admin, &servers) + TLS)
+            }
+            false => {
+                let endpoint = Endpoint::plain(&traffic.to_string());
+                (endpoint, config("traffic", traffic, admin, &servers))
+            }
+        };
         std::fs::write(directory.join(CONFIG), config)?;
         let args = ["serve", "--config", CONFIG].map(str::to_owned);
         let mut gateway = Child::start("gateway", &programs.gateway, &args, directory)?;
@@ -75,7 +95,7 @@ impl Fleet {
             gateway,
             servers: children,
             stand: Stand {
-                authority: traffic.to_string(),
+                endpoint,
                 admin: Some(client),
                 database,
             },
@@ -162,6 +182,7 @@ async fn await_server(name: &'static str, release: &'static str, child: &mut Chi
 fn server_args(options: &Options, name: &str, release: &str, database: &str) -> Vec<String> {
     let ms = |time: Duration| format!("{}ms", time.as_millis());
     let (load_time, save_time, token) = (ms(options.load_time), ms(options.save_time), token_file(name));
+    let shown_pad = options.shown_pad.to_string();
     let args = [
         ["--name", name],
         ["--release", release],
@@ -171,15 +192,16 @@ fn server_args(options: &Options, name: &str, release: &str, database: &str) -> 
         ["--database", database],
         ["--load-time", &load_time],
         ["--save-time", &save_time],
+        ["--shown-pad", &shown_pad],
     ];
     args.into_iter().flatten().map(str::to_owned).collect()
 }
 
 /// Writes the gateway's configuration: what a newcomer would write for these servers, and no more.
-fn config(traffic: SocketAddr, admin: SocketAddr, servers: &[Server]) -> String {
+fn config(listen: &str, traffic: SocketAddr, admin: SocketAddr, servers: &[Server]) -> String {
     let mut config = format!(
         r#"[listen]
-traffic = ["{traffic}"]
+{listen} = ["{traffic}"]
 admin = "{admin}"
 
 [registry]
@@ -242,6 +264,14 @@ pub(super) const SERVERS: [(&str, &str); 4] = [
     ("board-4", TARGET_RELEASE),
 ];
 const CONFIG: &str = "handover.toml";
+const CERTIFICATE: &str = "gateway.pem";
+const KEY: &str = "gateway.key";
+/// The certificate that users are shown.
+const TLS: &str = r#"
+[[tls.certificates]]
+certificate_file = "gateway.pem"
+key_file = "gateway.key"
+"#;
 const PORTS: std::ops::Range<u16> = 12_000..32_000;
 const PORT_TRIES: u32 = 100;
 const WATCH_EVERY: Duration = Duration::from_millis(200);

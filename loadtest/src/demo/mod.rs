@@ -102,7 +102,7 @@ async fn perform_in(options: &Options, programs: &Programs, directory: &Path) ->
 
 /// The run itself.
 async fn release_underneath(options: &Options, stand: &Stand) -> Result<Report, DemoError> {
-    let page = format!("http://{}/boards/board-1/", stand.authority);
+    let page = format!("http://{}/boards/board-1/", stand.endpoint.authority());
     let (listener, own_page) = control::listen().await?;
     let (status, look) = watch::channel(Status {
         page: page.clone(),
@@ -117,7 +117,9 @@ async fn release_underneath(options: &Options, stand: &Stand) -> Result<Report, 
     let load = options.load();
     eprintln!(
         "{} users go to {} boards through the gateway at {}.",
-        load.sessions, load.boards, stand.authority
+        load.sessions,
+        load.boards,
+        stand.endpoint.authority()
     );
     let mut run = Run::begin(stand.clone(), load).await?;
     if let Some(admin) = stand.admin.clone() {

@@ -57,6 +57,12 @@ pub struct Options {
     /// Keep configuration, logs and database when the demo ends.
     #[arg(long)]
     pub keep: bool,
+    /// Whether users speak TLS; the page of the demo does not.
+    #[arg(skip)]
+    pub tls: bool,
+    /// Bytes of filler in each change as others are shown it.
+    #[arg(skip)]
+    pub shown_pad: usize,
 }
 
 /// How sessions cross.
@@ -74,6 +80,7 @@ impl Options {
     /// Returns the load. Only who is told to reconnect sends again, and only what was not acknowledged.
     pub fn load(&self) -> Load {
         Load {
+            scenario: "release",
             sessions: self.sessions,
             boards: self.boards,
             idle_boards: self.idle_boards.unwrap_or(self.boards.div_ceil(10)),

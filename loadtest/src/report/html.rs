@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::plot::{Mark, Series, bars, escape, lines};
+use super::plot::{Mark, Series, bars, escape, in_ms, lines};
 use super::{Quantiles, Report, in_words};
 
 /// Writes the page; a dense run beside it follows under its own heading.
@@ -75,6 +75,12 @@ fn figures(page: &mut String, report: &Report) {
         figure("boards moved", moved, report.not_moved > 0);
         figure("boards a second", format!("{:.0}", release.boards_per_second), false);
         figure("p99 blackout", ms(report.blackout_ms.p99), false);
+    }
+    if let Some(slow) = &report.slow {
+        let full = format!("{} of {}", slow.waiting_connections, slow.stopped);
+        figure("stopped readers felt", full, !slow.was_felt());
+        figure("others' p99 before", ms(slow.latency_before_ms.p99), false);
+        figure("others' p99 meanwhile", ms(slow.latency_ms.p99), false);
     }
     if let Some(crash) = &report.crash {
         let back = format!("{} of {}", crash.sessions_back, crash.sessions_hit);
@@ -148,14 +154,32 @@ fn tables(page: &mut String, report: &Report) {
         table(page, "Admin GETs during the drain", &heads, rows);
     }
     if !report.processes.is_empty() {
+        let kib = |bytes: Option<f64>| bytes.map_or_else(nothing, |bytes| format!("{:.1} KiB", bytes / 1024.0));
         let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / 1_048_576.0);
         let rows = report.processes.iter().map(|process| {
             (
                 process.name.clone(),
-                vec![mib(process.rss_bytes_before), mib(process.rss_bytes_max)],
+                vec![
+                    mib(process.rss_bytes_empty),
+                    mib(process.rss_bytes_before),
+                    mib(process.rss_bytes_max),
+                    kib(process.rss_bytes_per_session),
+                    format!("{:.1} s", process.cpu_seconds),
+                    process
+                        .cpu_us_per_message
+                        .map_or_else(nothing, |time| format!("{time:.0} µs")),
+                ],
             )
         });
-        table(page, "Resident memory", &["before", "at most"], rows);
+        let heads = [
+            "without users",
+            "with them",
+            "at most",
+            "a session",
+            "on processors",
+            "a message",
+        ];
+        table(page, "Resident memory, and time on processors", &heads, rows);
     }
 }
 
@@ -174,7 +198,11 @@ fn table(page: &mut String, title: &str, heads: &[&str], rows: impl Iterator<Ite
 }
 
 fn ms(value: Option<f64>) -> String {
-    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.1} ms"))
+    value.map_or_else(nothing, in_ms)
+}
+
+fn nothing() -> String {
+    "–".to_owned()
 }
 
 const STYLE: &str = include_str!("report.css");

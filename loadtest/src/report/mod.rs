@@ -6,6 +6,7 @@ mod html;
 mod plot;
 mod quantiles;
 mod recovery;
+mod slow;
 mod tables;
 mod text;
 
@@ -18,6 +19,7 @@ pub use distribution::Distribution;
 pub use html::in_html;
 pub use quantiles::{Quantiles, SAMPLES_ENOUGH};
 pub use recovery::CrashReport;
+pub use slow::{Jammed, SlowReport};
 pub use tables::{CallReport, ProcessReport, RoundReport, TracePoint};
 pub use text::in_words;
 
@@ -63,6 +65,9 @@ pub struct Report {
     /// What was struck, and how sessions came back; absent where nothing was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crash: Option<CrashReport>,
+    /// Readers that stopped; absent where none did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow: Option<SlowReport>,
     /// Each time that everybody came at once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rounds: Vec<RoundReport>,
@@ -185,6 +190,7 @@ impl Report {
             load,
             release: None,
             crash: None,
+            slow: None,
             rounds: Vec::new(),
             admin_calls: Vec::new(),
             processes: Vec::new(),

@@ -39,9 +39,11 @@ pub(super) fn lines(y_title: &str, series: &[Series], marks: &[Mark]) -> String 
         );
     }
     y_axis(&mut svg, y_max, y_title);
-    for step in 0..=8 {
-        let seconds = x_max * f64::from(step) / 8.0;
-        x_label(&mut svg, x(seconds), &format!("{seconds:.1} s"));
+    let step = round_step(x_max / 8.0);
+    let mut seconds = 0.0;
+    while seconds <= x_max {
+        x_label(&mut svg, x(seconds), &format!("{seconds} s"));
+        seconds += step;
     }
     for (place, series) in series.iter().enumerate() {
         let color = COLORS[place % COLORS.len()];
@@ -50,10 +52,16 @@ pub(super) fn lines(y_title: &str, series: &[Series], marks: &[Mark]) -> String 
             .iter()
             .map(|&(s, v)| format!("{:.1},{:.1}", x(s), y(v)))
             .collect();
+        // Of lines that lie on each other the lower shows between the dashes of the upper.
+        let dashes = if place % 2 == 1 {
+            r#" stroke-dasharray="7 5""#
+        } else {
+            ""
+        };
         let legend_y = TOP + 14.0 + 18.0 * place as f64;
         let _ = write!(
             svg,
-            r#"<polyline class="line" stroke="{color}" points="{}"/><rect x="{:.1}" y="{:.1}" width="12" height="4" fill="{color}"/><text x="{:.1}" y="{legend_y:.1}">{}</text>"#,
+            r#"<polyline class="line" stroke="{color}"{dashes} points="{}"/><rect x="{:.1}" y="{:.1}" width="12" height="4" fill="{color}"/><text x="{:.1}" y="{legend_y:.1}">{}</text>"#,
             path.join(" "),
             WIDTH - RIGHT + 12.0,
             legend_y - 7.0,
@@ -89,10 +97,8 @@ pub(super) fn bars(y_title: &str, distribution: &Distribution, quantiles: &[(&st
             step.n
         );
     }
-    // Few steps get a label each, many get one for each third of a decade.
-    let every = if steps.len() > 16 { 4 } else { 1 };
-    for step in steps.iter().step_by(every) {
-        x_label(&mut svg, x(step.up_to_ms), &in_ms(step.up_to_ms));
+    for ms in round_times(10_f64.powf(low), 10_f64.powf(high)) {
+        x_label(&mut svg, x(ms), &in_ms(ms));
     }
     for (place, (name, value)) in quantiles.iter().enumerate() {
         let Some(value) = value.filter(|value| *value > 0.0) else {
@@ -136,11 +142,7 @@ fn y_axis(svg: &mut String, y_max: f64, title: &str) {
             WIDTH - RIGHT,
             LEFT - 8.0,
             y + 4.0,
-            if y_max < 4.0 {
-                format!("{value:.1}")
-            } else {
-                format!("{value:.0}")
-            }
+            format!("{value:.0}")
         );
     }
     let _ = write!(svg, r#"<text x="4" y="14">{}</text>"#, escape(title));
@@ -151,17 +153,39 @@ fn x_label(svg: &mut String, x: f64, label: &str) {
     let _ = write!(svg, r#"<text class="x" x="{x:.1}" y="{y:.1}">{label}</text>"#);
 }
 
-fn in_ms(ms: f64) -> String {
+/// Writes a time as people say it.
+pub(super) fn in_ms(ms: f64) -> String {
     match ms {
-        ms if ms < 1.0 => format!("{ms:.2} ms"),
-        ms if ms < 10.0 => format!("{ms:.1} ms"),
-        ms if ms < 10_000.0 => format!("{ms:.0} ms"),
-        ms => format!("{:.0} s", ms / 1e3),
+        ms if ms >= 10_000.0 => format!("{:.1} s", ms / 1e3),
+        ms if ms >= 1_000.0 => format!("{:.2} s", ms / 1e3),
+        ms if ms >= 100.0 => format!("{ms:.0} ms"),
+        ms if ms >= 1.0 => format!("{ms:.1} ms"),
+        ms => format!("{ms:.2} ms"),
     }
+    .replace(".0 ", " ")
+    .replace(".00 ", " ")
+}
+
+/// Returns 1, 2 and 5 of each decade that lie between two times.
+fn round_times(from: f64, to: f64) -> Vec<f64> {
+    let decades = from.log10().floor() as i32..=to.log10().ceil() as i32;
+    let times = decades.flat_map(|decade| [1.0, 2.0, 5.0].map(|step| step * 10_f64.powi(decade)));
+    times.filter(|time| (from..=to).contains(time)).collect()
+}
+
+/// Returns 1, 2 or 5 of a decade, the first at or above a value, and at least 1.
+fn round_step(value: f64) -> f64 {
+    let decade = 10_f64.powf(value.max(1.0).log10().floor());
+    let steps = [1.0, 2.0, 5.0].map(|step| step * decade);
+    steps.into_iter().find(|step| *step >= value).unwrap_or(decade * 10.0)
 }
 
 /// Returns a round number at or above a value, one that four steps divide well.
 fn nice_above(value: f64) -> f64 {
+    // What is counted has no quarters.
+    if value <= 4.0 {
+        return 4.0;
+    }
     let decade = 10_f64.powf(value.log10().floor());
     let steps = [1.0, 1.2, 1.6, 2.0, 2.4, 3.2, 4.0, 6.0, 8.0, 10.0];
     let nice = steps.iter().map(|step| step * decade).find(|nice| *nice >= value);
@@ -186,8 +210,19 @@ mod tests {
     fn an_axis_ends_at_a_round_number_not_below_its_values() {
         for value in [1.0, 1.1, 9.9, 10.0, 19_999.0, 20_000.0, 20_001.0] {
             let nice = nice_above(value);
-            assert!(nice >= value && nice <= value * 2.0, "{value} became {nice}");
+            assert!(nice >= value && nice <= (value * 2.0).max(4.0), "{value} became {nice}");
         }
+    }
+
+    #[test]
+    fn times_are_round_and_said_as_people_say_them() {
+        assert_eq!(round_times(79.0, 1_300.0), [100.0, 200.0, 500.0, 1_000.0]);
+        assert_eq!([0.3, 3.1, 7.0, 24.3].map(round_step), [1.0, 5.0, 10.0, 50.0]);
+        let said = [0.25, 1.0, 12.34, 500.0, 1_000.0, 5_894.1, 12_632.1].map(in_ms);
+        assert_eq!(
+            said,
+            ["0.25 ms", "1 ms", "12.3 ms", "500 ms", "1 s", "5.89 s", "12.6 s"]
+        );
     }
 
     #[test]

@@ -24,10 +24,20 @@ pub struct CallReport {
 pub struct ProcessReport {
     /// Which.
     pub name: String,
-    /// Resident at the start of the run, in bytes.
+    /// Resident before any user came, in bytes.
+    pub rss_bytes_empty: u64,
+    /// Resident when all users were there, in bytes.
     pub rss_bytes_before: u64,
     /// Resident at the most, in bytes.
     pub rss_bytes_max: u64,
+    /// Time on processors from then on.
+    pub cpu_seconds: f64,
+    /// What the coming of the users has added, for each of them; the gateway's only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rss_bytes_per_session: Option<f64>,
+    /// Time on processors for each message that crossed, in microseconds; the gateway's only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_us_per_message: Option<f64>,
 }
 
 /// Everybody came at once.

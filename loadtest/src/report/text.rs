@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::quantiles::{Quantiles, SAMPLES_ENOUGH};
-use super::{ReleaseReport, Report};
+use super::{ReleaseReport, Report, SlowReport};
 
 /// Writes the report for people.
 pub fn in_words(report: &Report) -> String {
@@ -94,16 +94,57 @@ fn write_sights(out: &mut String, report: &Report) -> fmt::Result {
             writeln!(out, "    {} of them failed", call.failed)?;
         }
     }
+    if let Some(slow) = &report.slow {
+        write_slow(out, slow)?;
+    }
+    let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
     for process in &report.processes {
-        let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
-        let (before, most) = (mib(process.rss_bytes_before), mib(process.rss_bytes_max));
-        writeln!(
+        let (empty, before, most) = (
+            mib(process.rss_bytes_empty),
+            mib(process.rss_bytes_before),
+            mib(process.rss_bytes_max),
+        );
+        write!(
             out,
-            "  {:<16} {before:.1} MiB before, {most:.1} MiB at most",
-            process.name
+            "  {:<16} {empty:.1} MiB without users, {before:.1} MiB with them, {most:.1} MiB at most; {:.1} s on processors",
+            process.name, process.cpu_seconds
         )?;
+        if let Some(bytes) = process.rss_bytes_per_session {
+            write!(out, "\n  {:<16} {:.1} KiB a session", "", bytes / 1024.0)?;
+        }
+        if let Some(time) = process.cpu_us_per_message {
+            write!(out, ", {time:.0} µs a message")?;
+        }
+        writeln!(out)?;
     }
     Ok(())
+}
+
+fn write_slow(out: &mut String, slow: &SlowReport) -> fmt::Result {
+    let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
+    writeln!(
+        out,
+        "\n  {} readers stopped; {} connections at once were full, {:.1} MiB waited for them in the gateway's kernel",
+        slow.stopped,
+        slow.waiting_connections,
+        mib(slow.waiting_bytes)
+    )?;
+    if !slow.was_felt() {
+        let way_out = "show more (--shown-pad, --rate) or for longer (--duration)";
+        writeln!(out, "  none of them was felt, so nothing was shown; {way_out}")?;
+    }
+    for (end, count) in &slow.ends {
+        writeln!(out, "    {count} were ended: {end}")?;
+    }
+    if let Some(growth) = slow.gateway_growth_bytes {
+        let (growth, most) = (mib(growth), mib(slow.gateway_growth_bytes_max));
+        writeln!(
+            out,
+            "  the gateway's memory grew by {growth:.1} MiB at most, and may by {most:.1}"
+        )?;
+    }
+    write_quantiles(out, "others before", "changes", &slow.latency_before_ms)?;
+    write_quantiles(out, "others meanwhile", "changes", &slow.latency_ms)
 }
 
 fn write_release(out: &mut String, report: &Report, release: &ReleaseReport) -> fmt::Result {

@@ -5,11 +5,13 @@ use std::time::Duration;
 use handover_protocol::id::{BoardId, IdError};
 
 use crate::report::LoadReport;
-use crate::user::{Plan, Reader, Resend};
+use crate::user::{Endpoint, Plan, Reader, Resend};
 
 /// How many users draw on how many boards, and how much.
 #[derive(Debug, Clone)]
 pub struct Load {
+    /// What the run is called in its report.
+    pub scenario: &'static str,
     /// Virtual users, spread evenly over the boards.
     pub sessions: u64,
     /// Boards with users on them.
@@ -24,7 +26,7 @@ pub struct Load {
     pub resend: Resend,
     /// Users of them that say nothing: the last ones.
     pub silent: u64,
-    /// Users of them that say nothing and read nothing either: the last of those.
+    /// Users of them that say nothing, and read nothing either once they are to stop: the last of those.
     pub stuck: u64,
     /// Stands before the names of boards and users, so that runs on one database do not meet.
     pub prefix: String,
@@ -35,14 +37,14 @@ impl Load {
     ///
     /// # Errors
     /// When the prefix makes no board id.
-    pub(super) fn crowd(&self, authority: &str) -> Result<Vec<Plan>, IdError> {
+    pub(super) fn crowd(&self, endpoint: &Endpoint) -> Result<Vec<Plan>, IdError> {
         let drawing = self.sessions.saturating_sub(self.silent.max(self.stuck));
         let interval = Duration::from_secs_f64(drawing as f64 / self.rate.max(RATE_MIN));
         (0..self.sessions)
             .map(|number| {
                 let board = format!("{}board-{}", self.prefix, number % self.boards.max(1) + 1);
                 let interval = if number < drawing { interval } else { NEVER };
-                let mut plan = self.plan(authority, &board, number + 1, interval)?;
+                let mut plan = self.plan(endpoint, &board, number + 1, interval)?;
                 if number >= self.sessions.saturating_sub(self.stuck) {
                     plan.reader = Reader::Stuck;
                 }
@@ -52,12 +54,12 @@ impl Load {
     }
 
     /// Returns who draws a little on each idle board and goes: `visit` tells one round of visitors from the next.
-    pub(super) fn visitors(&self, authority: &str, visit: u64) -> Result<Vec<Plan>, IdError> {
+    pub(super) fn visitors(&self, endpoint: &Endpoint, visit: u64) -> Result<Vec<Plan>, IdError> {
         (0..self.idle_boards)
             .map(|place| {
                 let board = format!("{}idle-{}", self.prefix, place + 1);
                 let number = self.sessions + visit * self.idle_boards + place + 1;
-                self.plan(authority, &board, number, VISITOR_INTERVAL)
+                self.plan(endpoint, &board, number, VISITOR_INTERVAL)
             })
             .collect()
     }
@@ -78,10 +80,10 @@ impl Load {
         }
     }
 
-    fn plan(&self, authority: &str, board: &str, number: u64, interval: Duration) -> Result<Plan, IdError> {
+    fn plan(&self, endpoint: &Endpoint, board: &str, number: u64, interval: Duration) -> Result<Plan, IdError> {
         let board: BoardId = board.parse()?;
         Ok(Plan {
-            authority: authority.to_owned(),
+            endpoint: endpoint.clone(),
             board,
             number,
             interval,

@@ -2,9 +2,11 @@
 
 mod admin;
 mod database;
+mod jam;
 mod load;
 mod own_stand;
 mod run;
+mod scales;
 mod watch;
 
 pub use admin::{AdminClient, AdminError};
@@ -12,4 +14,5 @@ pub use database::{Written, read_database};
 pub use load::Load;
 pub use own_stand::{OwnStand, OwnStandError};
 pub use run::{Run, RunError, Stand};
+pub use scales::Scales;
 pub use watch::{Sights, Watch};

@@ -14,21 +14,24 @@ use tokio::time::{Instant, sleep};
 
 use crate::ledger::{Evidence, Testimony, judge};
 use crate::report::{
-    CrashReport, Distribution, Quantiles, ReleaseReport, Report, RoundReport, ServerBoards, measure_blackouts,
+    CrashReport, Distribution, Quantiles, ReleaseReport, Report, RoundReport, ServerBoards, SlowReport,
+    measure_blackouts,
 };
 use crate::store::StoreError;
-use crate::user::{Clock, Crowd, GatherError, Micros, Progress, Record};
+use crate::user::{Clock, Crowd, Endpoint, GatherError, Micros, Progress, Record};
 
 use super::admin::{AdminClient, AdminError, times_of};
 use super::database::{Written, read_database};
+use super::jam::Jam;
 use super::load::Load;
+use super::scales::Scales;
 use super::watch::{Sights, Watch};
 
 /// Where everything stands.
 #[derive(Debug, Clone)]
 pub struct Stand {
-    /// Host and port where users connect.
-    pub authority: String,
+    /// Where users connect.
+    pub endpoint: Endpoint,
     /// The gateway's admin API; absent where users draw on a server directly.
     pub admin: Option<AdminClient>,
     /// The board servers' database.
@@ -46,6 +49,7 @@ pub struct Run {
     watch: Option<Watch>,
     strike: Option<Strike>,
     gusts: Vec<Micros>,
+    jam: Option<Jam>,
 }
 
 /// What was struck down, and when.
@@ -96,7 +100,7 @@ impl Run {
     pub async fn begin(stand: Stand, load: Load) -> Result<Self, RunError> {
         let clock = Clock::start();
         let visitors = visit(&stand, &load, clock, Visit::Draw).await?;
-        let crowd = Crowd::gather(load.crowd(&stand.authority)?, clock, GATHER_LIMIT).await?;
+        let crowd = Crowd::gather(load.crowd(&stand.endpoint)?, clock, GATHER_LIMIT).await?;
         crowd.draw();
         Ok(Self {
             stand,
@@ -108,12 +112,21 @@ impl Run {
             watch: None,
             strike: None,
             gusts: Vec::new(),
+            jam: None,
         })
     }
 
-    /// Looks at boards and processes from now on.
-    pub fn watch(&mut self, pids: &[(String, i32)]) {
-        self.watch = Some(Watch::start(self.stand.admin.as_ref(), self.clock, pids));
+    /// Looks at boards and processes from now on; `scales` have weighed the processes before anybody came.
+    pub fn watch(&mut self, scales: Scales) {
+        let messages = self.progress().messages();
+        self.watch = Some(Watch::start(self.stand.admin.as_ref(), self.clock, scales, messages));
+    }
+
+    /// Lets the readers that are to stop do so, while the others draw on.
+    pub fn jam(&mut self) {
+        let rss = self.watch.as_ref().and_then(Watch::gateway_bytes);
+        self.jam = Some(Jam::begin(self.clock.now(), self.stand.endpoint.port(), rss));
+        self.crowd.jam();
     }
 
     /// Notes that a process is struck down now: the report tells how its sessions came back.
@@ -223,9 +236,13 @@ impl Run {
     /// # Errors
     /// When the database or the admin API cannot be read.
     pub async fn finish(mut self) -> Result<Report, RunError> {
+        let jammed = match self.jam.take() {
+            Some(jam) => Some(jam.end().await),
+            None => None,
+        };
         self.crowd.settle(SETTLE_LIMIT).await;
         let sights = match self.watch.take() {
-            Some(watch) => watch.finish().await,
+            Some(watch) => watch.finish(self.load.sessions, self.progress().messages()).await,
             None => Sights::default(),
         };
         let moves = match &self.stand.admin {
@@ -249,15 +266,7 @@ impl Run {
 
         let came_back = records.iter().filter(|record| record.sockets.len() > 1).count() as u64;
         let refusals = records.iter().map(|record| record.refusals).sum();
-        let scenario = match (&release, &self.strike) {
-            (Some(_), _) => "release",
-            (None, Some(_)) => "crash",
-            (None, None) if !self.gusts.is_empty() => "storm",
-            (None, None) if self.load.stuck > 0 => "slow",
-            (None, None) if self.load.silent > 0 => "idle",
-            (None, None) => "steady",
-        };
-        let mut report = Report::new(scenario, &verdict, self.load.report(came_back, refusals));
+        let mut report = Report::new(self.load.scenario, &verdict, self.load.report(came_back, refusals));
         let times: Vec<_> = moves.iter().filter_map(|moved| times_of(moved, &self.clock)).collect();
         let blackouts = measure_blackouts(&records, &times);
         report.blackout_distribution = Distribution::of(blackouts.felt.iter().copied());
@@ -273,6 +282,11 @@ impl Run {
             report.ok &= crash.sessions_back == crash.sessions_hit;
             report.strike_at_ms = Some(strike.at as f64 / 1e3);
             report.crash = Some(crash);
+        }
+        if let Some(jammed) = jammed {
+            let slow = SlowReport::measure(jammed, self.load.stuck, &records, &report.processes);
+            report.ok &= slow.is_ok();
+            report.slow = Some(slow);
         }
         report.rounds = self.gusts.iter().map(|&at| round(&records, at)).collect();
         report.ok &= report.rounds.iter().all(|round| round.all_back_ms.is_some());
@@ -377,7 +391,7 @@ async fn visit(stand: &Stand, load: &Load, clock: Clock, visit: Visit) -> Result
         Visit::Draw => 0,
         Visit::Look => 1,
     };
-    let mut visitors = load.visitors(&stand.authority, round)?;
+    let mut visitors = load.visitors(&stand.endpoint, round)?;
     let mut records = Vec::with_capacity(visitors.len());
     while !visitors.is_empty() {
         let some = visitors.split_off(visitors.len().saturating_sub(VISITORS_AT_ONCE));

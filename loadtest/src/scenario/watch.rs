@@ -15,10 +15,13 @@ use crate::report::{CallReport, ProcessReport, Quantiles, TracePoint};
 use crate::user::{Clock, Micros};
 
 use super::admin::AdminClient;
+use super::scales::{Scales, Weight};
 
 /// Looks on until it is asked what it saw.
 pub struct Watch {
     seen: Arc<Mutex<Seen>>,
+    scales: Scales,
+    messages: u64,
     tasks: JoinSet<()>,
     asking: JoinSet<()>,
 }
@@ -28,7 +31,7 @@ pub struct Watch {
 struct Seen {
     trace: Vec<TracePoint>,
     calls: BTreeMap<String, Calls>,
-    processes: Vec<ProcessReport>,
+    weights: Vec<Weight>,
 }
 
 #[derive(Default)]
@@ -51,16 +54,24 @@ pub struct Sights {
 
 impl Watch {
     /// Looks at the boards of each server, and at what the processes hold.
-    pub fn start(admin: Option<&AdminClient>, clock: Clock, pids: &[(String, i32)]) -> Self {
+    ///
+    /// `messages` have crossed the gateway so far.
+    pub fn start(admin: Option<&AdminClient>, clock: Clock, scales: Scales, messages: u64) -> Self {
+        let seen = Seen {
+            weights: scales.weigh(),
+            ..Seen::default()
+        };
         let mut watch = Self {
-            seen: Arc::default(),
+            seen: Arc::new(Mutex::new(seen)),
+            scales,
+            messages,
             tasks: JoinSet::new(),
             asking: JoinSet::new(),
         };
         if let Some(admin) = admin {
             watch.trace(admin.clone(), clock);
         }
-        watch.weigh(pids);
+        watch.weigh();
         watch
     }
 
@@ -96,8 +107,14 @@ impl Watch {
         self.asking.shutdown().await;
     }
 
-    /// Looks away and tells.
-    pub async fn finish(mut self) -> Sights {
+    /// Returns how much memory of the gateway is resident now; nothing where it is not watched.
+    pub fn gateway_bytes(&self) -> Option<u64> {
+        self.scales.gateway_bytes()
+    }
+
+    /// Looks away and tells; so many `sessions` were there, and so many `messages` have crossed the gateway by now.
+    pub async fn finish(mut self, sessions: u64, messages: u64) -> Sights {
+        self.scales.look(&mut lock(&self.seen).weights);
         self.asking.shutdown().await;
         self.tasks.shutdown().await;
         let seen = std::mem::take(&mut *lock(&self.seen));
@@ -110,7 +127,7 @@ impl Watch {
         Sights {
             trace: seen.trace,
             calls: calls.collect(),
-            processes: seen.processes,
+            processes: self.scales.reports(&seen.weights, sessions, messages - self.messages),
         }
     }
 
@@ -137,26 +154,12 @@ impl Watch {
         });
     }
 
-    fn weigh(&mut self, pids: &[(String, i32)]) {
-        let pids: Vec<_> = pids.to_vec();
-        let first = pids.iter().map(|(name, pid)| {
-            let rss = resident_bytes(*pid).unwrap_or_default();
-            ProcessReport {
-                name: name.clone(),
-                rss_bytes_before: rss,
-                rss_bytes_max: rss,
-            }
-        });
-        lock(&self.seen).processes = first.collect();
-        let seen = Arc::clone(&self.seen);
+    fn weigh(&mut self) {
+        let (scales, seen) = (self.scales.clone(), Arc::clone(&self.seen));
         self.tasks.spawn(async move {
             loop {
+                scales.look(&mut lock(&seen).weights);
                 tokio::time::sleep(BEAT).await;
-                let mut seen = lock(&seen);
-                for ((_, pid), report) in pids.iter().zip(&mut seen.processes) {
-                    let rss = resident_bytes(*pid).unwrap_or_default();
-                    report.rss_bytes_max = report.rss_bytes_max.max(rss);
-                }
             }
         });
     }
@@ -165,14 +168,6 @@ impl Watch {
 fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
     // Whatever was pushed before a panic is whole.
     seen.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Reads how much memory of a process is resident; absent where there is no such process, or no procfs.
-pub(super) fn resident_bytes(pid: i32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }
 
 /// Between two looks.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::ledger::{Heeded, judge_alone};
 use crate::report::{Distribution, LoadReport, Quantiles, Report};
-use crate::user::{Clock, Progress, Record, Stage};
+use crate::user::{Clock, Endpoint, Progress, Record, Stage};
 
 use super::guest::Guest;
 use super::script::Script;
@@ -19,8 +19,8 @@ use super::script::Script;
 /// How many users, and how busy.
 #[derive(Debug, Clone)]
 pub struct TargetLoad {
-    /// The server: `ws://host:port`.
-    pub target: String,
+    /// The server.
+    pub target: Endpoint,
     /// Users.
     pub sessions: u64,
     /// Boards that they are spread over.
@@ -36,9 +36,6 @@ pub struct TargetLoad {
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// The address is none that can be used.
-    #[error("--target {0:?}: write ws://host:port; TLS and paths are not taken (the path stands in the script)")]
-    Address(String),
     /// The prefix makes no name.
     #[error("the prefix makes no board id")]
     Names(#[from] IdError),
@@ -59,9 +56,6 @@ pub enum TargetError {
 /// # Errors
 /// When they are not let in.
 pub async fn run(script: Script, load: &TargetLoad, tell: impl Fn(&Progress)) -> Result<Report, TargetError> {
-    let authority = load.target.strip_prefix("ws://").map(|rest| rest.trim_end_matches('/'));
-    let authority = authority.filter(|authority| authority.contains(':') && !authority.contains('/'));
-    let authority = authority.ok_or_else(|| TargetError::Address(load.target.clone()))?;
     let (clock, progress) = (Clock::start(), Arc::new(Progress::default()));
     let (stage, _) = watch::channel(Stage::Gather);
     let script = Arc::new(script);
@@ -70,7 +64,7 @@ pub async fn run(script: Script, load: &TargetLoad, tell: impl Fn(&Progress)) ->
         let board: BoardId = format!("{}board-{}", load.prefix, number % load.boards.max(1) + 1).parse()?;
         let guest = Guest {
             script: Arc::clone(&script),
-            authority: authority.to_owned(),
+            endpoint: load.target.clone(),
             board,
             name: format!("{}u{}", load.prefix, number + 1),
             interval: Duration::from_secs_f64(load.sessions as f64 / load.rate.max(1e-3)),

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use handover_protocol::id::BoardId;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -16,14 +15,14 @@ use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::ledger::{SocketTestimony, UserName};
-use crate::user::{Change, Clock, Micros, Progress, Record, SocketEnd, SocketRecord, Stage};
+use crate::user::{Change, Clock, Endpoint, Micros, Progress, Reader, Record, SocketEnd, SocketRecord, Stage, Wire};
 
 use super::script::{Script, fill};
 
 /// One user and its task.
 pub(super) struct Guest {
     pub(super) script: Arc<Script>,
-    pub(super) authority: String,
+    pub(super) endpoint: Endpoint,
     pub(super) board: BoardId,
     pub(super) name: String,
     pub(super) interval: Duration,
@@ -40,7 +39,7 @@ struct Memory {
     next_due: Option<Micros>,
 }
 
-type Socket = WebSocketStream<TcpStream>;
+type Socket = WebSocketStream<Wire>;
 
 impl Guest {
     /// Lives until everybody is told to leave, and gives back what it remembers.
@@ -77,16 +76,15 @@ impl Guest {
 
     async fn connect(&self) -> Result<Socket, Error> {
         let path = fill(&self.script.path, &self.name, self.board.as_str(), 0);
-        let mut request = format!("ws://{}{path}", self.authority).into_client_request()?;
+        let mut request = self.endpoint.url(&path).into_client_request()?;
         for (name, value) in &self.script.headers {
             let value = fill(value, &self.name, self.board.as_str(), 0);
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(http::Error::from)?;
             let value = HeaderValue::from_str(&value).map_err(http::Error::from)?;
             request.headers_mut().insert(name, value);
         }
-        let tcp = TcpStream::connect(&self.authority).await?;
-        tcp.set_nodelay(true)?;
-        let (socket, _) = Box::pin(tokio_tungstenite::client_async(request, tcp)).await?;
+        let wire = Box::pin(self.endpoint.connect(Reader::Prompt)).await?;
+        let (socket, _) = Box::pin(tokio_tungstenite::client_async(request, wire)).await?;
         Ok(socket)
     }
 
@@ -161,7 +159,7 @@ impl Guest {
 
     /// Puts what is due among what waits: by the rate, or a think time after the last answer.
     fn plan(&self, memory: &mut Memory) {
-        let Stage::Draw { since } = *self.stage.borrow() else {
+        let Some(since) = self.stage.borrow().drawing_since() else {
             memory.next_due = None;
             return;
         };

@@ -5,16 +5,16 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
+use super::endpoint::{Endpoint, Wire};
 use super::plan::Reader;
 
 /// An open connection and the text messages that wait to be written to it.
 pub(super) struct Connection {
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Wire>,
     outbox: VecDeque<String>,
     is_flushed: bool,
 }
@@ -22,7 +22,7 @@ pub(super) struct Connection {
 /// Why a connection could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Nobody listens, or the network failed; a retry is sound.
+    /// Nobody listens, the network failed, or TLS did; a retry is sound.
     #[error("cannot connect to {authority}: {source}")]
     Tcp {
         /// Host and port.
@@ -36,23 +36,18 @@ pub enum ConnectError {
 }
 
 impl Connection {
-    /// Connects to `authority` and asks for `path` there.
+    /// Connects to `endpoint` and asks for `path` there.
     ///
     /// `reader` decides how much the kernel takes for a user who does not read.
-    pub(super) async fn open(authority: &str, path: &str, reader: Reader) -> Result<Self, ConnectError> {
-        let tcp_fault = |source| ConnectError::Tcp {
-            authority: authority.to_owned(),
+    pub(super) async fn open(endpoint: &Endpoint, path: &str, reader: Reader) -> Result<Self, ConnectError> {
+        let wire = Box::pin(endpoint.connect(reader)).await;
+        let wire = wire.map_err(|source| ConnectError::Tcp {
+            authority: endpoint.authority().to_owned(),
             source,
-        };
-        let tcp = match reader {
-            Reader::Prompt => TcpStream::connect(authority).await,
-            Reader::Stuck => connect_small(authority).await,
-        }
-        .map_err(tcp_fault)?;
-        tcp.set_nodelay(true).map_err(tcp_fault)?;
-        let url = format!("ws://{authority}{path}");
+        })?;
         // Boxed: the handshake's state would else lie in every user's task for as long as it runs.
-        let handshake = Box::pin(tokio_tungstenite::client_async_with_config(url, tcp, Some(lean())));
+        let url = endpoint.url(path);
+        let handshake = Box::pin(tokio_tungstenite::client_async_with_config(url, wire, Some(lean())));
         let (stream, _response) = handshake.await.map_err(Box::new)?;
         Ok(Self {
             stream,
@@ -104,26 +99,6 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 }
-
-/// Connects with a receive buffer that is full soon; its size has to be set before.
-async fn connect_small(authority: &str) -> std::io::Result<TcpStream> {
-    let mut last = std::io::Error::other("the name has no address");
-    for address in lookup_host(authority).await? {
-        let socket = match address {
-            std::net::SocketAddr::V4(_) => TcpSocket::new_v4(),
-            std::net::SocketAddr::V6(_) => TcpSocket::new_v6(),
-        }?;
-        socket.set_recv_buffer_size(STUCK_RECV_BYTES)?;
-        match socket.connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-/// A few messages.
-const STUCK_RECV_BYTES: u32 = 4 * 1024;
 
 /// tungstenite's own buffers are 128 KiB for each direction; a user needs a few messages.
 fn lean() -> WebSocketConfig {

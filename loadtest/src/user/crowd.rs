@@ -78,6 +78,15 @@ impl Crowd {
         self.stage.send_replace(Stage::Draw { since });
     }
 
+    /// Lets those who are to stop reading stop, while the others draw on.
+    pub fn jam(&self) {
+        self.stage.send_modify(|stage| {
+            if let Some(since) = stage.drawing_since() {
+                *stage = Stage::Jam { since };
+            }
+        });
+    }
+
     /// Cuts every connection at once; the users come back by themselves.
     pub fn cut(&self) {
         self.gusts.send_modify(|gusts| *gusts += 1);

@@ -3,6 +3,7 @@
 mod clock;
 mod connection;
 mod crowd;
+mod endpoint;
 mod heard;
 mod plan;
 mod progress;
@@ -13,6 +14,7 @@ mod virtual_user;
 pub use clock::{Clock, Micros};
 pub use connection::ConnectError;
 pub use crowd::{Crowd, GatherError};
+pub use endpoint::{Endpoint, EndpointError, Wire};
 pub use plan::{Plan, Reader, Resend, Stage, is_intact};
 pub use progress::Progress;
 pub use record::{Change, Record, SocketEnd, SocketRecord};

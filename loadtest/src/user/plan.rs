@@ -8,13 +8,14 @@ use crate::ledger::UserName;
 use crate::wire::{ClientMessage, Draw, Hello};
 
 use super::clock::Micros;
+use super::endpoint::Endpoint;
 use super::stroke::Stroke;
 
 /// Who a user is, where it draws and how often.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Host and port of the gateway (or of a server).
-    pub authority: String,
+    /// Where the gateway (or a server) is.
+    pub endpoint: Endpoint,
     /// Where it draws.
     pub board: BoardId,
     /// Its place among the virtual users; decides what it draws.
@@ -36,7 +37,7 @@ pub struct Plan {
 pub enum Reader {
     /// As it comes.
     Prompt,
-    /// Not at all while the others draw, with a small buffer in the kernel; it draws nothing itself.
+    /// Not at all once the readers are to stop, with a small buffer in the kernel; it draws nothing itself.
     Stuck,
 }
 
@@ -59,10 +60,25 @@ pub enum Stage {
         /// The start.
         since: Micros,
     },
+    /// They draw on, and those who are to stop reading do.
+    Jam {
+        /// The start of the drawing.
+        since: Micros,
+    },
     /// They draw no more and wait for what is under way.
     Settle,
     /// They close and go home.
     Leave,
+}
+
+impl Stage {
+    /// Returns since when users draw; nothing while they do not.
+    pub fn drawing_since(self) -> Option<Micros> {
+        match self {
+            Self::Draw { since } | Self::Jam { since } => Some(since),
+            Self::Gather | Self::Settle | Self::Leave => None,
+        }
+    }
 }
 
 impl Plan {

@@ -31,6 +31,12 @@ impl Progress {
         self.sent.load(Relaxed).saturating_sub(self.acked.load(Relaxed))
     }
 
+    /// Returns how many messages of a board have crossed the gateway, in both directions.
+    pub fn messages(&self) -> u64 {
+        let counts = [&self.sent, &self.resent, &self.acked, &self.seen];
+        counts.iter().map(|count| count.load(Relaxed)).sum()
+    }
+
     /// Returns the last reason for which a connection was refused.
     pub fn last_refusal(&self) -> Option<String> {
         self.refusal.lock().ok().and_then(|refusal| refusal.clone())

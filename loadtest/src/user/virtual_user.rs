@@ -98,7 +98,7 @@ impl VirtualUser {
             let begun = self.clock.now();
             let attempt = timeout(
                 CONNECT_TIMEOUT,
-                Connection::open(&self.plan.authority, &path, self.plan.reader),
+                Connection::open(&self.plan.endpoint, &path, self.plan.reader),
             );
             match attempt.await {
                 Ok(Ok(connection)) => {
@@ -178,13 +178,13 @@ impl VirtualUser {
     fn is_stuck(&self) -> bool {
         match self.plan.reader {
             Reader::Prompt => false,
-            Reader::Stuck => matches!(*self.stage.borrow(), Stage::Draw { .. }),
+            Reader::Stuck => matches!(*self.stage.borrow(), Stage::Jam { .. }),
         }
     }
 
     /// Puts every change that is due by now among those that wait.
     fn plan_until(&mut self, now: Micros) {
-        let Stage::Draw { since } = *self.stage.borrow() else {
+        let Some(since) = self.stage.borrow().drawing_since() else {
             self.next_due = None;
             return;
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use handover_loadtest::report::in_words;
 use handover_loadtest::scenario::{AdminClient, Load, Run, Stand};
-use handover_loadtest::user::Resend;
+use handover_loadtest::user::{Endpoint, Resend};
 use handover_protocol::admin::DrainRequest;
 use handover_protocol::contract::BoardRole;
 use handover_tests::{Call, Contract, Program, Route, Trick, User, eventually, matrix};
@@ -69,12 +69,13 @@ async fn check(case: &Case) {
     };
     let Stage { database, gateway, .. } = &stage(&route).await;
     let stand = Stand {
-        authority: gateway.traffic().to_string(),
+        endpoint: Endpoint::plain(&gateway.traffic().to_string()),
         admin: Some(AdminClient::new(gateway.admin().url())),
         database: database.url(),
     };
     // A board that was drawn on and left is there in each case; with nobody it is the only one.
     let load = Load {
+        scenario: "release",
         sessions: case.users,
         boards: 1,
         idle_boards: 1,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use handover_loadtest::user::{Clock, Crowd, Plan, Progress, Reader, Resend};
+use handover_loadtest::user::{Clock, Crowd, Endpoint, Plan, Progress, Reader, Resend};
 use handover_protocol::admin::{BoardState, BoardView};
 use handover_tests::{
     BoardServer, ControlMeddler, Database, Gateway, Program, Route, TrafficMeddler, User, eventually, eventually_some,
@@ -64,7 +64,7 @@ impl Stage {
         gateway.all_ready().await;
         let clock = Clock::start();
         let plans = (1..=USERS).map(|number| Plan {
-            authority: gateway.traffic().to_string(),
+            endpoint: Endpoint::plain(&gateway.traffic().to_string()),
             board: BOARD.parse().expect("a good board id"),
             number,
             interval: Duration::from_millis(30),

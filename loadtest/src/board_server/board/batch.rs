@@ -141,7 +141,8 @@ impl Actor {
 
     fn note_saved(&mut self, pending: Pending, revision: u64) {
         self.acknowledge(&pending, revision);
-        let drawn = self.canvas.saved(&pending.author, pending.seq, revision, pending.body);
+        let mut drawn = self.canvas.saved(&pending.author, pending.seq, revision, pending.body);
+        drawn.pad.clone_from(&self.server.settings.shown_pad);
         self.roster.broadcast(&ServerMessage::Drawn(drawn), Some(pending.key));
     }
 

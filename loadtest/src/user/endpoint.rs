@@ -1,0 +1,233 @@
+//! Where users connect: an address, with TLS or without.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
+
+use super::plan::Reader;
+
+/// Host and port of a gateway or a server, and how it is spoken to.
+#[derive(Clone)]
+pub struct Endpoint {
+    authority: Arc<str>,
+    tls: Option<Tls>,
+}
+
+#[derive(Clone)]
+struct Tls {
+    connector: TlsConnector,
+    /// Whom the certificate has to name.
+    name: ServerName<'static>,
+}
+
+/// An open connection, below WebSocket. The state of TLS lies elsewhere, for most users have none.
+pub type Wire = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
+/// Why there is no such place.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// It is no address.
+    #[error("{0:?} is no address: write host:port, ws://host:port or wss://host:port, without a path")]
+    Address(String),
+    /// Nobody's certificate can be trusted.
+    #[error("no certificate of an authority can be read from {}; name one with --ca", path.display())]
+    Authorities {
+        /// Where they were looked for.
+        path: PathBuf,
+        /// What failed; nothing where the file has none.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+}
+
+impl Endpoint {
+    /// Takes host and port; TLS is not spoken.
+    pub fn plain(authority: &str) -> Self {
+        Self {
+            authority: authority.into(),
+            tls: None,
+        }
+    }
+
+    /// Reads `host:port`, `ws://host:port` or `wss://host:port`; with TLS the certificate must come from an authority of
+    /// `ca`, or else of the system.
+    ///
+    /// # Errors
+    /// When it is none of these, or the authorities cannot be read.
+    pub fn read(text: &str, ca: Option<&Path>) -> Result<Self, EndpointError> {
+        let (is_tls, rest) = match (text.strip_prefix("wss://"), text.strip_prefix("ws://")) {
+            (Some(rest), _) => (true, rest),
+            (None, rest) => (false, rest.unwrap_or(text)),
+        };
+        let fault = || EndpointError::Address(text.to_owned());
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let parsed: http::uri::Authority = rest.parse().map_err(|_| fault())?;
+        if rest.contains('@') || parsed.host().is_empty() {
+            return Err(fault());
+        }
+        let authority = match (parsed.port_u16(), is_tls) {
+            (Some(_), _) => rest.to_owned(),
+            // A port that is none, such as `:70000`.
+            (None, _) if rest.len() > parsed.host().len() => return Err(fault()),
+            (None, true) => format!("{rest}:443"),
+            (None, false) => format!("{rest}:80"),
+        };
+        let tls = match is_tls {
+            true => {
+                let host = parsed.host().trim_start_matches('[').trim_end_matches(']');
+                let name = ServerName::try_from(host.to_owned()).map_err(|_| fault())?;
+                let connector = TlsConnector::from(Arc::new(client_config(ca)?));
+                Some(Tls { connector, name })
+            }
+            false => None,
+        };
+        Ok(Self {
+            authority: authority.into(),
+            tls,
+        })
+    }
+
+    /// Returns host and port.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Returns the port.
+    pub fn port(&self) -> Option<u16> {
+        self.authority.rsplit(':').next()?.parse().ok()
+    }
+
+    /// Returns the URL of a path there.
+    pub fn url(&self, path: &str) -> String {
+        let scheme = if self.tls.is_some() { "wss" } else { "ws" };
+        format!("{scheme}://{}{path}", self.authority)
+    }
+
+    /// Connects; `reader` decides how much the kernel takes for a user who does not read.
+    ///
+    /// # Errors
+    /// When nobody listens, or the certificate is not trusted.
+    pub async fn connect(&self, reader: Reader) -> io::Result<Wire> {
+        let tcp = match reader {
+            Reader::Prompt => TcpStream::connect(self.authority()).await,
+            Reader::Stuck => connect_small(self.authority()).await,
+        }?;
+        tcp.set_nodelay(true)?;
+        match &self.tls {
+            None => Ok(Either::Left(tcp)),
+            Some(tls) => {
+                let stream = tls.connector.connect(tls.name.clone(), tcp).await?;
+                Ok(Either::Right(Box::new(stream)))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.url(""))
+    }
+}
+
+/// Connects with a receive buffer that is full soon; its size has to be set before.
+async fn connect_small(authority: &str) -> io::Result<TcpStream> {
+    let mut last = io::Error::other("the name has no address");
+    for address in lookup_host(authority).await? {
+        let socket = match address {
+            std::net::SocketAddr::V4(_) => TcpSocket::new_v4(),
+            std::net::SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        socket.set_recv_buffer_size(STUCK_RECV_BYTES)?;
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn client_config(ca: Option<&Path>) -> Result<ClientConfig, EndpointError> {
+    let path = match ca {
+        Some(path) => path.to_owned(),
+        None => std::env::var_os("SSL_CERT_FILE").map_or_else(|| SYSTEM_AUTHORITIES.into(), PathBuf::from),
+    };
+    let fault = |source: Option<Box<dyn std::error::Error + Send + Sync>>| EndpointError::Authorities {
+        path: path.clone(),
+        source,
+    };
+    let certificates = CertificateDer::pem_file_iter(&path).map_err(|error| fault(Some(Box::new(error))))?;
+    let certificates: Vec<_> = certificates
+        .collect::<Result<_, _>>()
+        .map_err(|error| fault(Some(Box::new(error))))?;
+    let mut roots = RootCertStore::empty();
+    let (taken, _) = roots.add_parsable_certificates(certificates);
+    if taken == 0 {
+        return Err(fault(None));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.expect("the provider has what TLS 1.2 and 1.3 need");
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Where Debian and its kin keep them.
+const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// A few messages.
+const STUCK_RECV_BYTES: u32 = 4 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_with_its_scheme_and_a_wrong_one_is_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = folder.path().join("ca.pem");
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(&ca, own.cert.pem()).unwrap();
+        let check = |text: &str, expected: &str| {
+            let read = Endpoint::read(text, Some(&ca)).map(|endpoint| endpoint.to_string());
+            assert_eq!(read.unwrap_or_else(|error| error.to_string()), expected);
+        };
+        check("127.0.0.1:8080", "ws://127.0.0.1:8080");
+        check("ws://board:8080/", "ws://board:8080");
+        check("wss://board.example.com", "wss://board.example.com:443");
+        check("wss://[::1]:8443", "wss://[::1]:8443");
+        check("board", "ws://board:80");
+        for wrong in [
+            "",
+            "wss://",
+            "ws://a:b",
+            "ws://a/path",
+            "http://a",
+            "ws://a:70000",
+            "u@a:1",
+        ] {
+            let error = Endpoint::read(wrong, Some(&ca)).unwrap_err();
+            assert!(error.to_string().contains("without a path"), "{wrong}: {error}");
+        }
+        let error = Endpoint::read("wss://a", Some(Path::new("/nowhere.pem"))).unwrap_err();
+        assert!(error.to_string().contains("--ca") && error.to_string().contains("/nowhere.pem"));
+        std::fs::write(&ca, "").unwrap();
+        assert!(matches!(
+            Endpoint::read("wss://a", Some(&ca)),
+            Err(EndpointError::Authorities { source: None, .. })
+        ));
+    }
+}
