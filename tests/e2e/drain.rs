@@ -6,47 +6,13 @@ mod restarts;
 use std::time::Duration;
 
 use handover_protocol::admin::{BoardState, DrainRequest, DrainState, DrainStatus};
-use handover_tests::{BoardServer, Database, Gateway, Program, Route, User, eventually};
+use handover_tests::{Route, User, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Two servers, one a release, behind a gateway.
-struct Fleet {
-    gateway: Gateway,
-    servers: [BoardServer; 2],
-    database: Database,
-}
+use crate::fleet::{Fleet, board};
 
 impl Fleet {
-    async fn start(route: Route, load_time: Duration) -> Self {
-        let database = Database::fresh().await;
-        let server = async |name: &str, release: &str| {
-            let builder = BoardServer::builder(Program::Reference, name, release, &database);
-            builder.load_time(load_time).start().await
-        };
-        let servers = [server("board-1", "r1").await, server("board-2", "r2").await];
-        let gateway = Gateway::builder("r1")
-            .server(&servers[0])
-            .server(&servers[1])
-            .route(&route)
-            .start()
-            .await;
-        gateway.all_ready().await;
-        Self {
-            gateway,
-            servers,
-            database,
-        }
-    }
-
-    async fn users(&self, boards: usize) -> Vec<User> {
-        let mut users = Vec::new();
-        for number in 0..boards {
-            users.push(User::join(self.gateway.traffic(), &board(number), "ann").await);
-        }
-        users
-    }
-
     async fn drain(&self, request: Value) -> DrainStatus {
         let request: DrainRequest = serde_json::from_value(request).expect("the tests ask for what there is");
         self.gateway.admin().drain(&request).await.expect("it is let in")
@@ -81,10 +47,6 @@ impl Fleet {
         }
         counts
     }
-}
-
-fn board(number: usize) -> String {
-    format!("board {number}")
 }
 
 fn r1_to_r2(per_second: f64) -> Value {

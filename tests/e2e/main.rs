@@ -9,6 +9,7 @@ mod drain;
 mod edge;
 mod faults;
 mod front;
+mod fleet;
 mod gateway;
 mod harness;
 mod house;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use handover_tests::{BoardServer, Database, Gateway, Program, Route, Shell, User};
+use handover_tests::{Route, Shell};
+
+use crate::fleet::Fleet;
 
 mod boards;
 mod drains;
@@ -10,44 +12,18 @@ mod probe;
 mod reach;
 mod terminal;
 
-/// Two servers, one a release, behind a gateway, and a shell that talks to it.
+/// A fleet, and a shell that talks to its gateway.
 struct Stage {
     shell: Shell,
-    gateway: Gateway,
-    servers: [BoardServer; 2],
-    _database: Database,
+    fleet: Fleet,
 }
 
 /// Starts a stage whose boards take so long to load.
 async fn stage(route: Route, load_time: Duration) -> Stage {
-    let database = Database::fresh().await;
-    let server = async |name: &str, release: &str| {
-        let builder = BoardServer::builder(Program::Reference, name, release, &database);
-        builder.load_time(load_time).start().await
-    };
-    let servers = [server("board-1", "r1").await, server("board-2", "r2").await];
-    let gateway = Gateway::builder("r1")
-        .server(&servers[0])
-        .server(&servers[1])
-        .route(&route)
-        .start()
-        .await;
-    gateway.all_ready().await;
+    let fleet = Fleet::start(route, load_time).await;
     Stage {
-        shell: Shell::new(gateway.admin().url()),
-        gateway,
-        servers,
-        _database: database,
-    }
-}
-
-impl Stage {
-    async fn users(&self, boards: usize) -> Vec<User> {
-        let mut users = Vec::new();
-        for number in 0..boards {
-            users.push(User::join(self.gateway.traffic(), &format!("board {number}"), "ann").await);
-        }
-        users
+        shell: Shell::new(fleet.gateway.admin().url()),
+        fleet,
     }
 }
 

@@ -11,7 +11,7 @@ use super::{SOON, stage};
 #[tokio::test]
 async fn servers_are_told_in_every_format() {
     let stage = stage(Route::whiteboard(), Duration::ZERO).await;
-    let _users = stage.users(3).await;
+    let _users = stage.fleet.users(3).await;
     let text = stage.shell.run(&["servers"]).await;
     assert_eq!(text.code, 0, "{text:?}");
     let rows: Vec<Vec<&str>> = text
@@ -48,7 +48,7 @@ async fn servers_are_told_in_every_format() {
 #[tokio::test]
 async fn a_wait_that_is_not_fulfilled_in_time_says_what_it_waited_for() {
     let stage = stage(Route::whiteboard(), Duration::ZERO).await;
-    let _users = stage.users(1).await;
+    let _users = stage.fleet.users(1).await;
     let late = stage
         .shell
         .run(&["servers", "wait", "board-1", "--timeout", "700ms"])
@@ -61,7 +61,7 @@ async fn a_wait_that_is_not_fulfilled_in_time_says_what_it_waited_for() {
 #[tokio::test]
 async fn a_server_is_closed_emptied_and_waited_for() {
     let stage = stage(Route::whiteboard(), Duration::ZERO).await;
-    let _users = stage.users(2).await;
+    let _users = stage.fleet.users(2).await;
     let state = async |args: &[&str]| {
         let ran = stage.shell.run(&[args, &["--output", "env"]].concat()).await;
         assert_eq!(ran.code, 0, "{args:?}: {ran:?}");
@@ -87,11 +87,11 @@ async fn a_server_is_closed_emptied_and_waited_for() {
 #[tokio::test]
 async fn a_server_whose_process_is_gone_gives_its_boards_away() {
     let stage = stage(Route::whiteboard(), Duration::ZERO).await;
-    let _users = stage.users(2).await;
+    let _users = stage.fleet.users(2).await;
     let alive = stage.shell.run(&["servers", "dead", "board-1", "--yes"]).await;
     assert_eq!(alive.code, 5, "{alive:?}");
     assert!(alive.stderr.contains("server-alive"), "{alive:?}");
-    stage.servers[0].process().kill();
+    stage.fleet.servers[0].process().kill();
     eventually("it is declared dead", SOON, || async {
         stage.shell.run(&["servers", "dead", "board-1", "--yes"]).await.code == 0
     })
@@ -118,7 +118,7 @@ async fn nothing_is_declared_dead_where_nobody_can_confirm_it() {
 #[tokio::test]
 async fn a_board_is_found_and_moved() {
     let stage = stage(Route::whiteboard(), Duration::ZERO).await;
-    let _users = stage.users(2).await;
+    let _users = stage.fleet.users(2).await;
     let json: Value = stage
         .shell
         .run(&["boards", "--server", "board-1", "--output", "json"])
@@ -173,11 +173,11 @@ async fn health_is_one_line_and_zero_or_one() {
         let fine = stage.shell.run(args).await;
         assert_eq!((fine.code, fine.stdout.lines().count()), (0, 1), "{fine:?}");
     }
-    stage.gateway.process().kill();
+    stage.fleet.gateway.process().kill();
     let gone = stage.shell.run(&["health", "--output", "json"]).await;
     assert_eq!(gone.code, 1, "{gone:?}");
     assert_eq!(gone.json::<Value>()["ok"], false);
-    stage.gateway.restart().await;
+    stage.fleet.gateway.restart().await;
     assert_eq!(stage.shell.run(&["health", "--ready"]).await.code, 0);
 }
 

@@ -11,7 +11,7 @@ use super::{SOON, START, stage};
 #[tokio::test]
 async fn a_drain_is_started_and_watched_to_its_end() {
     let stage = stage(Route::whiteboard(), Duration::ZERO).await;
-    let mut users = stage.users(5).await;
+    let mut users = stage.fleet.users(5).await;
     let labelled = [&START[..], &["--label", "ticket=A 'quoted' one", "--output", "env"]].concat();
     let ran = stage.shell.run(&labelled).await;
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -56,7 +56,7 @@ async fn a_drain_is_started_and_watched_to_its_end() {
 #[tokio::test]
 async fn a_watch_is_a_stream_of_events_where_asked_for() {
     let stage = stage(Route::whiteboard(), Duration::ZERO).await;
-    let _users = stage.users(3).await;
+    let _users = stage.fleet.users(3).await;
     let start = [
         "drain",
         "start",
@@ -82,20 +82,20 @@ async fn a_watch_is_a_stream_of_events_where_asked_for() {
 #[tokio::test]
 async fn a_watch_goes_on_across_a_restart_of_the_gateway() {
     let mut stage = stage(Route::whiteboard(), Duration::ZERO).await;
-    let _users = stage.users(12).await;
+    let _users = stage.fleet.users(12).await;
     let args = [&START[..], &["--boards-per-second", "2"]].concat();
     let mut terminal = stage.shell.at_terminal(&args);
     eventually("some boards have moved", SOON, || async {
-        let status = stage.gateway.admin().drain_status("d").await;
+        let status = stage.fleet.gateway.admin().drain_status("d").await;
         status.is_ok_and(|status| status.boards.moved >= 2)
     })
     .await;
-    stage.gateway.process().kill();
+    stage.fleet.gateway.process().kill();
     eventually("it is noticed", SOON, || async {
         terminal.shown().contains("trying again")
     })
     .await;
-    stage.gateway.restart().await;
+    stage.fleet.gateway.restart().await;
     assert_eq!(terminal.ended().await, 0, "{}", terminal.shown());
     let shown = terminal.shown();
     assert!(shown.contains("12 moved, 0 left, 0 closed of 12"), "{shown}");
@@ -104,7 +104,7 @@ async fn a_watch_goes_on_across_a_restart_of_the_gateway() {
 #[tokio::test]
 async fn who_watches_is_told_by_the_exit_code_that_somebody_aborted() {
     let stage = stage(Route::whiteboard().with("mode", "\"stay\""), Duration::ZERO).await;
-    let _users = stage.users(2).await;
+    let _users = stage.fleet.users(2).await;
     let detached = stage
         .shell
         .run(&[&START[..], &["--detach", "--output", "json"]].concat())
@@ -132,11 +132,11 @@ async fn who_watches_is_told_by_the_exit_code_that_somebody_aborted() {
 #[tokio::test]
 async fn a_drain_is_paused_and_goes_on_while_somebody_watches() {
     let stage = stage(Route::whiteboard(), Duration::ZERO).await;
-    let _users = stage.users(6).await;
+    let _users = stage.fleet.users(6).await;
     let args = [&START[..], &["--boards-per-second", "2"]].concat();
     let mut terminal = stage.shell.at_terminal(&args);
     eventually("a board has moved", SOON, || async {
-        let status = stage.gateway.admin().drain_status("d").await;
+        let status = stage.fleet.gateway.admin().drain_status("d").await;
         status.is_ok_and(|status| status.boards.moved >= 1)
     })
     .await;
@@ -158,7 +158,7 @@ async fn a_drain_is_paused_and_goes_on_while_somebody_watches() {
 #[tokio::test]
 async fn a_plan_is_told_and_nothing_begins() {
     let stage = stage(Route::whiteboard(), Duration::ZERO).await;
-    let _users = stage.users(3).await;
+    let _users = stage.fleet.users(3).await;
     let request = ["--from-release", "r1", "--to-release", "r2"];
     let plan = [&["drain", "plan"][..], &request[..]].concat();
     let text = stage.shell.run(&plan).await;
@@ -190,7 +190,7 @@ async fn a_plan_is_told_and_nothing_begins() {
 #[tokio::test]
 async fn a_drain_is_undone_and_its_boards_are_back() {
     let stage = stage(Route::whiteboard(), Duration::ZERO).await;
-    let mut users = stage.users(3).await;
+    let mut users = stage.fleet.users(3).await;
     let start = stage.shell.run(&[&START[..], &["--undo-window", "10m"]].concat()).await;
     assert_eq!(start.code, 0, "{start:?}");
     let undo = stage.shell.run(&["drain", "undo", "d", "--output", "env"]).await;
@@ -218,7 +218,7 @@ async fn a_drain_is_undone_and_its_boards_are_back() {
 async fn a_deadline_ends_the_watch_by_what_was_to_happen_then() {
     for (action, code, state) in [("stop", 4, "failed"), ("pause", 7, "paused")] {
         let stage = stage(Route::whiteboard().with("mode", "\"stay\""), Duration::ZERO).await;
-        let _users = stage.users(2).await;
+        let _users = stage.fleet.users(2).await;
         let args = ["--deadline", "1s", "--on-deadline", action, "--output", "env"];
         let ran = stage.shell.run(&[&START[..], &args[..]].concat()).await;
         assert_eq!(ran.code, code, "{action}: {ran:?}");

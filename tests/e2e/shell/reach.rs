@@ -51,7 +51,13 @@ async fn a_unix_socket_carries_calls_and_their_token() {
     let (socket, token) = (directory.path().join("admin sock"), directory.path().join("token"));
     std::fs::write(&token, "s3cret\n").expect("the directory was just made");
     let listener = UnixListener::bind(&socket).expect("the directory was just made");
-    let admin = stage.gateway.admin().url().trim_start_matches("http://").to_owned();
+    let admin = stage
+        .fleet
+        .gateway
+        .admin()
+        .url()
+        .trim_start_matches("http://")
+        .to_owned();
     let heads = Arc::new(Mutex::new(String::new()));
     let seen = Arc::clone(&heads);
     tokio::spawn(async move {

@@ -10,7 +10,7 @@ use super::{SOON, START, stage};
 #[tokio::test]
 async fn ctrl_c_on_a_watch_leaves_the_drain_running_and_says_so() {
     let stage = stage(Route::whiteboard().with("mode", "\"stay\""), Duration::ZERO).await;
-    let _users = stage.users(2).await;
+    let _users = stage.fleet.users(2).await;
     let mut terminal = stage.shell.at_terminal(&START);
     eventually("the bar is drawn", SOON, || async {
         terminal.shown().contains("0/2 running, 0 of 2 boards moved")
@@ -23,14 +23,20 @@ async fn ctrl_c_on_a_watch_leaves_the_drain_running_and_says_so() {
         shown.contains("the drain goes on; watch it again: handover drain watch d"),
         "{shown}"
     );
-    let status = stage.gateway.admin().drain_status("d").await.expect("it is known");
+    let status = stage
+        .fleet
+        .gateway
+        .admin()
+        .drain_status("d")
+        .await
+        .expect("it is known");
     assert_eq!(status.state, DrainState::Running);
 }
 
 #[tokio::test]
 async fn top_is_drawn_until_q_and_gives_the_terminal_back() {
     let stage = stage(Route::whiteboard(), Duration::ZERO).await;
-    let users = stage.users(2).await;
+    let users = stage.fleet.users(2).await;
     let mut terminal = stage.shell.at_terminal(&["top", "--every", "200ms"]);
     let sessions = |count: &str| {
         let shown = terminal.shown();
