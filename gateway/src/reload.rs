@@ -175,12 +175,12 @@ impl Reloader {
             || old.admin.tls.is_some() != config.admin.tls.is_some();
         for key in self.keys.differences(&keys) {
             let is_held_back = holds_back_admin && key.starts_with("admin.");
-            if is_server(&key) {
-                // What became of it is told by the server's name: its number changes with its neighbours.
-                self.keys.take_over(&key, &keys);
-            } else if is_live(&key) && !is_held_back {
+            if is_live(&key) && !is_held_back {
                 self.keys.take_over(&key, &keys);
                 outcome.reloaded.push(key);
+            } else if is_server(&key) {
+                // What became of it is told by the server's name: its number changes with its neighbours.
+                self.keys.take_over(&key, &keys);
             } else {
                 outcome.needs_restart.push(key);
             }

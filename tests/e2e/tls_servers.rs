@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use handover_loadtest::report::in_words;
 use handover_loadtest::scenario::{AdminClient, Load, Run, Stand};
-use handover_loadtest::user::Resend;
+use handover_loadtest::user::{Endpoint, Resend};
 use handover_protocol::admin::{DrainRequest, ServerState, ServerView};
 use handover_tests::{Authority, BoardServer, BoardServerBuilder, Database, Gateway, Program, Route, User, eventually};
 use serde_json::json;
@@ -55,11 +55,12 @@ async fn stage(route: &Route, change: impl Fn(BoardServerBuilder) -> BoardServer
 /// Has users draw all through a drain from r1 to r2, and has the ledger judge.
 async fn draw_through_a_move(stage: &Stage, mode: &str, resend: Resend) {
     let stand = Stand {
-        authority: stage.gateway.traffic().to_string(),
+        endpoint: Endpoint::plain(&stage.gateway.traffic().to_string()),
         admin: Some(AdminClient::new(stage.gateway.admin().url())),
         database: stage.database.url(),
     };
     let load = Load {
+        scenario: "release",
         sessions: 20,
         boards: 4,
         idle_boards: 1,
