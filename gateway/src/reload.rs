@@ -118,7 +118,7 @@ impl Reloader {
         if let Err(unusable) = self.exchange_certificates(&config) {
             self.metrics.config_reloads.of(ReloadResult::Refused).inc();
             error!(error = %unusable.problem, "the new certificates cannot be used, and the old configuration holds");
-            return Err(vec![unusable]);
+            return Err(vec![*unusable]);
         }
         for warning in &warnings {
             warn!(file = %self.file.display(), "{warning}");
@@ -141,14 +141,16 @@ impl Reloader {
     }
 
     /// Takes the certificates of a configuration, whose files are read anew: all of them, or none.
-    fn exchange_certificates(&self, config: &Config) -> Result<(), ConfigFinding> {
-        let unusable = |key: &str, problem: String| ConfigFinding {
-            key: key.to_owned(),
-            name: None,
-            environment: None,
-            line: None,
-            problem,
-            fix: "mend the files, or name others".to_owned(),
+    fn exchange_certificates(&self, config: &Config) -> Result<(), Box<ConfigFinding>> {
+        let unusable = |key: &str, problem: String| {
+            Box::new(ConfigFinding {
+                key: key.to_owned(),
+                name: None,
+                environment: None,
+                line: None,
+                problem,
+                fix: "mend the files, or name others".to_owned(),
+            })
         };
         let files = config.admin.tls.as_ref().filter(|_| self.operators.is_some());
         let files = files.map(OperatorsFiles::load).transpose();

@@ -37,28 +37,43 @@ impl fmt::Display for TlsFault {
 }
 
 fn tell(error: &rustls::Error) -> String {
-    let shown = "its certificate";
-    match error {
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            format!("{shown} is of no authority that is known here\n  give --ca-file or HANDOVER_CA_FILE")
-        }
-        rustls::Error::InvalidCertificate(
-            fault @ (CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }),
-        ) => format!("{shown} is for another name: {fault}\n  ask in --admin under a name that the certificate has"),
-        rustls::Error::InvalidCertificate(
-            fault @ (CertificateError::Expired
-            | CertificateError::ExpiredContext { .. }
-            | CertificateError::NotValidYet
-            | CertificateError::NotValidYetContext { .. }),
-        ) => format!("{shown} does not hold now: {fault}\n  renew the files of [admin.tls], and reload the gateway"),
-        rustls::Error::InvalidCertificate(fault) => format!("{shown} cannot be believed: {fault}"),
-        rustls::Error::InvalidMessage(_) => "it speaks no TLS there\n  write http:// in --admin".to_owned(),
-        rustls::Error::AlertReceived(alert) if is_of_client(*alert) => format!(
+    if let rustls::Error::InvalidCertificate(fault) = error {
+        return tell_of_certificate(fault);
+    }
+    if let rustls::Error::InvalidMessage(_) = error {
+        return "it speaks no TLS there\n  write http:// in --admin".to_owned();
+    }
+    if let rustls::Error::AlertReceived(alert) = error
+        && is_of_client(*alert)
+    {
+        return format!(
             "it does not accept the client certificate ({alert:?})\n  --client-certificate must be of the authority in \
              admin.tls.client_ca_file, issued for TLS clients, and hold today"
-        ),
-        other => format!("TLS failed: {other}"),
+        );
     }
+    format!("TLS failed: {error}")
+}
+
+fn tell_of_certificate(fault: &CertificateError) -> String {
+    if let CertificateError::UnknownIssuer = fault {
+        return "its certificate is of no authority that is known here\n  give --ca-file or HANDOVER_CA_FILE"
+            .to_owned();
+    }
+    if let CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } = fault {
+        return format!(
+            "its certificate is for another name: {fault}\n  ask in --admin under a name that the certificate has"
+        );
+    }
+    if let CertificateError::Expired
+    | CertificateError::ExpiredContext { .. }
+    | CertificateError::NotValidYet
+    | CertificateError::NotValidYetContext { .. } = fault
+    {
+        return format!(
+            "its certificate does not hold now: {fault}\n  renew the files of [admin.tls], and reload the gateway"
+        );
+    }
+    format!("its certificate cannot be believed: {fault}")
 }
 
 /// Reads whether a gateway says by an alert that what the client has shown is of no use.

@@ -108,7 +108,7 @@ impl OperatorsFiles {
             Some(file) => builder.with_client_cert_verifier(verifier(file, provider)?),
             None => builder.with_no_client_auth(),
         };
-        let shown = SingleCertAndKey::from((*certificate.key).clone());
+        let shown = SingleCertAndKey::from(Arc::clone(&certificate.key));
         let mut server = builder.with_cert_resolver(Arc::new(shown));
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
         server.session_storage = Arc::new(NoServerSessionStorage {});
