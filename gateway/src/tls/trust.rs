@@ -54,7 +54,7 @@ impl Trust {
             None => builder.with_no_client_auth(),
         };
         client.alpn_protocols = vec![b"http/1.1".to_vec()];
-        client.resumption = Resumption::in_memory_sessions(NAMES_MAX);
+        client.resumption = Resumption::in_memory_sessions(TICKETS_MAX);
         Ok(Self {
             config,
             authority,
@@ -171,5 +171,5 @@ impl TrustFault {
     }
 }
 
-/// A server has one name, or one for sessions and one for control calls.
-const NAMES_MAX: usize = 8;
+/// rustls keeps eight for each name; a server has one name, or one for sessions and one for control calls.
+const TICKETS_MAX: usize = 16;

@@ -78,11 +78,8 @@ impl Files {
         let params = authority(wish.by);
         let signing = KeyPair::from_pem(&signing).unwrap();
         let issuer = Issuer::from_params(&params, &signing);
-        let names = if wish.name.is_empty() {
-            vec![]
-        } else {
-            vec![wish.name.to_owned()]
-        };
+        let names = wish.name.split(' ').filter(|name| !name.is_empty());
+        let names: Vec<String> = names.map(str::to_owned).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.not_before = date_time_ymd(wish.from, 1, 1);
         params.not_after = date_time_ymd(wish.until, 1, 1);
@@ -210,6 +207,22 @@ async fn a_server_is_believed_by_its_authority_and_by_the_name_that_was_asked_fo
     way.assert_counted("full", 1);
     hear(&mut way.connect().await.unwrap()).await;
     way.assert_counted("resumed", 1);
+}
+
+#[tokio::test]
+async fn tickets_of_sessions_and_of_control_calls_do_not_drive_each_other_out() {
+    let files = Files::new();
+    let shown = files.issue(&Wish::for_name("localhost 127.0.0.1"));
+    let (address, _asked) = serve(&shown, None).await;
+    let sessions = way("localhost", address, files.trust(|_| {}));
+    let url = format!("https://{address}").parse().unwrap();
+    let control = Destination::new(url, Some(&sessions.connector));
+    for _ in 0..2 {
+        hear(&mut sessions.connect().await.unwrap()).await;
+        hear(&mut control.connect(Instant::now() + PATIENCE).await.unwrap()).await;
+    }
+    sessions.assert_counted("full", 2);
+    sessions.assert_counted("resumed", 2);
 }
 
 #[tokio::test]
