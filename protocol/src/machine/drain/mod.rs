@@ -28,6 +28,7 @@ mod targets;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod worklist;
 
 use std::time::Duration;

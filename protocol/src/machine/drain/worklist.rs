@@ -1,9 +1,10 @@
 //! The boards of a drain: which are left, which may be tried now, and what became of the others.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::targets::Targets;
+use super::trouble::{Fate, Trouble, Troubles, Waits};
 use crate::admin::{MoveReport, TroubledBoard};
 use crate::id::{BoardId, ServerName};
 
@@ -37,15 +38,6 @@ pub(super) struct Try {
     pub(super) number: u32,
 }
 
-/// Boards that wait for one reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Waits {
-    /// They are tried again.
-    pub(super) waiting: u64,
-    /// They were given up.
-    pub(super) given_up: u64,
-}
-
 /// Every board that the drain has met, each in one state, counted as it changes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Worklist {
@@ -56,7 +48,10 @@ pub(super) struct Worklist {
     backing_off: BTreeSet<(Duration, BoardId)>,
     /// Kept beside the states: a record is written at each move, and must not walk every board for it.
     under_way: BTreeSet<BoardId>,
+    troubles: Troubles,
     counts: Counts,
+    /// How often the sources were listed.
+    lists: u64,
 }
 
 /// How many boards are in which state.
@@ -79,7 +74,11 @@ struct Entry {
     last_target: Option<ServerName>,
     /// How its last move ended that did not bring it to its target.
     last_reason: Option<String>,
+    /// As it is counted and ranked.
+    trouble: Option<Trouble>,
     home: Option<ServerName>,
+    /// The number of the last list that it was in.
+    listed_in: u64,
     state: State,
 }
 
@@ -140,12 +139,7 @@ impl Worklist {
     ///
     /// A board that came back after its move is taken up again, unless the list may be older than the move.
     pub(super) fn list(&mut self, listed: Vec<OpenBoard>, may_be_older: bool) {
-        let mut missing: HashSet<BoardId> = self
-            .boards
-            .iter()
-            .filter(|(_, entry)| entry.state.is_waiting())
-            .map(|(board, _)| board.clone())
-            .collect();
+        self.lists += 1;
         for listed in listed {
             let OpenBoard {
                 board,
@@ -153,13 +147,13 @@ impl Worklist {
                 sessions,
                 home,
             } = listed;
-            missing.remove(&board);
             let Some(entry) = self.boards.get_mut(&board) else {
                 self.add(board, source, sessions, home);
                 continue;
             };
+            entry.listed_in = self.lists;
             entry.source = source;
-            if entry.state == State::Ready {
+            if entry.state == State::Ready && entry.sessions != sessions {
                 self.ready.remove(&(entry.sessions, board.clone()));
                 self.ready.insert((sessions, board.clone()));
             }
@@ -181,6 +175,12 @@ impl Worklist {
                 | State::GivenUp => {}
             }
         }
+        let is_missing = |entry: &Entry| entry.listed_in != self.lists && entry.state.is_waiting();
+        let boards = self.boards.iter();
+        let missing: Vec<BoardId> = boards
+            .filter(|(_, entry)| is_missing(entry))
+            .map(|(board, _)| board.clone())
+            .collect();
         for board in missing {
             self.change(&board, State::Closed);
         }
@@ -370,44 +370,45 @@ impl Worklist {
         });
     }
 
-    /// Counts the boards that wait, by what they wait for.
-    pub(super) fn waits(&self) -> BTreeMap<&str, Waits> {
-        let mut waits: BTreeMap<&str, Waits> = BTreeMap::new();
-        for entry in self.boards.values() {
-            let Some(reason) = entry.last_reason.as_deref() else {
-                continue;
-            };
-            match entry.state {
-                State::BackingOff { .. } | State::PutOff { .. } => waits.entry(reason).or_default().waiting += 1,
-                State::GivenUp => waits.entry(reason).or_default().given_up += 1,
-                State::Ready | State::UnderWay { .. } | State::Moved | State::Closed => {}
-            }
-        }
-        waits
+    /// Returns the boards that wait, counted by what they wait for.
+    pub(super) fn waits(&self) -> &BTreeMap<String, Waits> {
+        self.troubles.waits()
     }
 
-    /// Lists boards that failed or wait, those given up first.
+    /// Lists boards that failed or wait, those given up first, then those tried most often.
     pub(super) fn troubled(&self, now: Duration, most: usize) -> Vec<TroubledBoard> {
-        let mut troubled: Vec<(bool, TroubledBoard)> = Vec::new();
-        for (board, entry) in &self.boards {
-            let (is_waiting, retry_at) = match entry.state {
-                State::GivenUp => (false, None),
-                State::BackingOff { until } | State::PutOff { until } => (true, Some(until)),
-                State::Ready | State::UnderWay { .. } if entry.last_reason.is_some() => (true, Some(now)),
-                State::Ready | State::UnderWay { .. } | State::Moved | State::Closed => continue,
+        let row = |board: &BoardId| {
+            let entry = self.boards.get(board)?;
+            let retry_at = match entry.state {
+                State::BackingOff { until } | State::PutOff { until } => Some(until),
+                State::Ready | State::UnderWay { .. } => Some(now),
+                State::GivenUp | State::Moved | State::Closed => None,
             };
-            let row = TroubledBoard {
+            Some(TroubledBoard {
                 board: board.clone(),
                 server: entry.source.clone(),
                 sessions: entry.sessions,
                 reason: entry.last_reason.clone().unwrap_or_default(),
                 tries: entry.tries,
                 retry_in_seconds: retry_at.map(|at| at.saturating_sub(now).as_secs_f64()),
-            };
-            troubled.push((is_waiting, row));
+            })
+        };
+        self.troubles.worst().take(most).filter_map(row).collect()
+    }
+
+    /// Finds the boards in trouble by a walk over all of them, as a check of what is kept.
+    #[cfg(test)]
+    pub(super) fn troubles_by_walk(&self) -> Troubles {
+        let mut troubles = Troubles::default();
+        for (board, entry) in &self.boards {
+            troubles.shift(board, None, entry.trouble_now().as_ref());
         }
-        troubled.sort_by_key(|(is_waiting, row)| (*is_waiting, std::cmp::Reverse(row.tries)));
-        troubled.into_iter().take(most).map(|(_, row)| row).collect()
+        troubles
+    }
+
+    #[cfg(test)]
+    pub(super) fn troubles(&self) -> &Troubles {
+        &self.troubles
     }
 
     fn add(&mut self, board: BoardId, source: ServerName, sessions: u64, home: Option<ServerName>) {
@@ -419,7 +420,9 @@ impl Worklist {
             tries: 0,
             last_target: None,
             last_reason: None,
+            trouble: None,
             home,
+            listed_in: self.lists,
             state: State::Ready,
         };
         self.boards.insert(board, entry);
@@ -477,6 +480,26 @@ impl Worklist {
             State::Closed => self.counts.closed += 1,
         }
         entry.state = next;
+        let trouble = entry.trouble_now();
+        self.troubles.shift(board, entry.trouble.as_ref(), trouble.as_ref());
+        entry.trouble = trouble;
+    }
+}
+
+impl Entry {
+    /// Says what trouble the board makes; its tries and its last reason change only on the way to another state.
+    fn trouble_now(&self) -> Option<Trouble> {
+        let (fate, counts) = match self.state {
+            State::GivenUp => (Fate::GivenUp, true),
+            State::BackingOff { .. } | State::PutOff { .. } => (Fate::Waits, true),
+            State::Ready | State::UnderWay { .. } if self.last_reason.is_some() => (Fate::Waits, false),
+            State::Ready | State::UnderWay { .. } | State::Moved | State::Closed => return None,
+        };
+        Some(Trouble {
+            fate,
+            tries: self.tries,
+            reason: self.last_reason.clone().filter(|_| counts),
+        })
     }
 }
 

@@ -379,6 +379,8 @@ impl World {
         seen.1.extend(commands.iter().map(command_index));
         let counts = self.drain.counts();
         assert_eq!(counts.total, counts.moved + counts.left + counts.closed);
+        let worklist = &self.drain.worklist;
+        assert_eq!(*worklist.troubles(), worklist.troubles_by_walk());
         for command in commands {
             self.carry_out(command);
         }
