@@ -22,7 +22,7 @@ use crate::config::{NamedFault, ServerConfig, ServerTlsConfig};
 use crate::drain::{Fleet, FleetFuture, NamingError};
 use crate::mover::{MoveOrder, Mover, Outlook};
 use crate::registry::{Registry, RegistryError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{EVENT, Metrics};
 use crate::upstream::{Dead, Poller, Server, ServerMemory, Servers};
 
 /// What the composition root has put together.
@@ -88,7 +88,9 @@ impl GatewayFleet {
         server.remember(memory);
         self.poller.start(&server);
         self.mover.look_after(&server, &self.poller.shutdown);
-        info!(server = %name, url = %server.url(), is_new, "server named through the admin API");
+        let change = if is_new { "named" } else { "changed" };
+        info!(target: EVENT, event = "server", server = name.as_str(), change, url = %server.url(),
+            "server named through the admin API");
         Ok(is_new)
     }
 
@@ -135,7 +137,8 @@ impl GatewayFleet {
             return Err(error.into());
         }
         self.servers.remove(name);
-        info!(server = %name, "server removed through the admin API");
+        info!(target: EVENT, event = "server", server = name.as_str(), change = "removed",
+            "server removed through the admin API");
         Ok(())
     }
 }
@@ -208,6 +211,15 @@ impl Fleet for GatewayFleet {
         self.boards.placer().is_awaited_at(server)
     }
 
+    fn page(
+        &self,
+        server: Option<&ServerName>,
+        after: Option<&BoardId>,
+        limit: usize,
+    ) -> (Vec<BoardView>, Option<BoardId>) {
+        self.boards.page(server, after, limit)
+    }
+
     fn load(&self, server: &ServerName) -> u64 {
         let sessions = self.servers.get(server).map_or(0, |server| attached(&server));
         self.boards.owned_by(server) as u64 + sessions
@@ -258,8 +270,15 @@ impl Fleet for GatewayFleet {
         self.mover.recent()
     }
 
-    fn refresh_gauges(&self) {
+    fn refresh_gauges(&self, is_drained: &dyn Fn(&ServerName) -> bool) {
         self.mover.count_boards();
+        for server in self.servers.all() {
+            let (state, _) = state_of(&server);
+            server.metrics().set_state(match is_drained(server.name()) {
+                true => state.while_drained(),
+                false => state,
+            });
+        }
     }
 
     fn cordon<'a>(&'a self, server: &'a ServerName, is_cordoned: bool) -> FleetFuture<'a, Result<bool, RegistryError>> {
@@ -274,7 +293,8 @@ impl Fleet for GatewayFleet {
             };
             self.registry.put_server(server.name(), memory.encode()).await?;
             server.remember(memory);
-            info!(server = %server.name(), is_cordoned, "server cordoned or uncordoned");
+            let change = if is_cordoned { "cordoned" } else { "uncordoned" };
+            info!(target: EVENT, event = "server", server = server.name().as_str(), change, "server cordoned or uncordoned");
             Ok(true)
         })
     }
@@ -312,7 +332,8 @@ impl Fleet for GatewayFleet {
             let unconfirmed_sessions = if server.has_contract() { 0 } else { sessions };
             self.mover.count_unconfirmed(unconfirmed_sessions);
             server.remember(memory);
-            warn!(server = %server.name(), boards = boards.len(), sessions, "somebody says that the server's process is gone");
+            warn!(target: EVENT, event = "server", server = server.name().as_str(), change = "dead", boards = boards.len(),
+                sessions, "somebody says that the server's process is gone");
             Ok(Some(DeathReport {
                 server: server.name().clone(),
                 boards: boards.len() as u64,

@@ -59,7 +59,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     let source = ConfigSource {
         file: args.config.clone(),
         keys: Keys::of(&reading.settings),
-        log,
+        log: log.filter.clone(),
     };
     for warning in warnings {
         warn!(file = %args.config.display(), "{warning}");

@@ -15,6 +15,7 @@ mod harness;
 mod house;
 mod install;
 mod loadtest;
+mod logs;
 mod lost;
 mod monitoring;
 mod naming;

@@ -34,6 +34,19 @@ struct Surroundings {
     environment: Vec<(String, String)>,
     /// A socket that is open before it and after it.
     handed: Option<Arc<TcpListener>>,
+    log_sink: LogSink,
+}
+
+/// Where a gateway's log goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogSink {
+    /// To a file that the test can read.
+    #[default]
+    File,
+    /// Into a pipe that nobody reads.
+    Unread,
+    /// To a disk that is full.
+    Full,
 }
 
 /// How a gateway is configured.
@@ -202,6 +215,13 @@ impl GatewayBuilder {
         self
     }
 
+    /// Has the gateway log elsewhere than to a file.
+    #[must_use]
+    pub fn log_to(mut self, sink: LogSink) -> Self {
+        self.surroundings.log_sink = sink;
+        self
+    }
+
     /// Adds TOML as it is, behind all else: whole tables.
     #[must_use]
     pub fn toml(mut self, tables: &str) -> Self {
@@ -290,7 +310,12 @@ fn launch(directory: &TempDir, surroundings: &Surroundings) -> Process {
         // The first descriptor behind the three streams, and told to this process alone.
         steps.push("exec 3<&0 0</dev/null; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=traffic".to_owned());
     }
-    steps.push("exec \"$0\" \"$@\"".to_owned());
+    steps.push(match surroundings.log_sink {
+        LogSink::File => "exec \"$0\" \"$@\"".to_owned(),
+        // Held open for reading too, so that writing waits and does not fail.
+        LogSink::Unread => "mkfifo log.pipe && exec 9<>log.pipe && exec \"$0\" \"$@\" 2>log.pipe".to_owned(),
+        LogSink::Full => "exec \"$0\" \"$@\" 2>/dev/full".to_owned(),
+    });
     let mut command = Command::new("sh");
     command.args(["-c", &steps.join(" && ")]).arg(binary("handover"));
     command.args(["serve", "--config", "handover.toml"]);

@@ -36,7 +36,7 @@ pub use binaries::{binary, workspace};
 pub use board_server::{BoardServer, BoardServerBuilder, Program};
 pub use contract::{Contract, ContractError, Numbers};
 pub use eventually::{eventually, eventually_some};
-pub use gateway::{Gateway, GatewayBuilder, Route};
+pub use gateway::{Gateway, GatewayBuilder, LogSink, Route};
 pub use haproxy::HaProxy;
 pub use library_user::{ClientLibrary, LibraryUser, Strokes};
 pub use matrix::{Scope, matrix};

@@ -16,7 +16,8 @@ use super::body::JsonBody;
 use super::listener::Caller;
 use super::query;
 use super::refusal::Refusal;
-use crate::mover::{MoveOrder, Spacing};
+use crate::mover::{AskedBy, MoveOrder, Spacing};
+use crate::telemetry::EVENT;
 
 /// `GET /v1/boards?server=&limit=&after=`.
 pub(super) async fn list(State(admin): State<Admin>, uri: Uri) -> Result<Json<BoardList>, Refusal> {
@@ -33,20 +34,13 @@ pub(super) async fn list(State(admin): State<Admin>, uri: Uri) -> Result<Json<Bo
             return Err(Problem::new(ProblemType::InvalidField, detail).at("after").into());
         }
     };
-    let mut boards = admin.fleet.open(server.as_ref());
-    if let Some(after) = after {
-        let read = boards.partition_point(|view| view.board <= after);
-        boards.drain(..read);
-    }
-    let is_cut = limit.is_some_and(|limit| limit < boards.len());
-    if let Some(limit) = limit {
-        boards.truncate(limit);
-    }
-    let last = boards.last().filter(|_| is_cut);
-    Ok(Json(BoardList {
-        next: last.map(|view| view.board.clone()),
-        boards,
-    }))
+    let (boards, next) = match (limit, &after) {
+        (None, None) => (admin.fleet.open(server.as_ref()), None),
+        (limit, after) => admin
+            .fleet
+            .page(server.as_ref(), after.as_ref(), limit.unwrap_or(WHOLE)),
+    };
+    Ok(Json(BoardList { boards, next }))
 }
 
 /// `GET /v1/boards/{id}`.
@@ -79,7 +73,8 @@ pub(super) async fn carry(
         let detail = format!("server {target} is not ready to take boards");
         return Err(Problem::new(ProblemType::TargetNotReady, detail).at("to").into());
     }
-    info!(%board, %target, mode = ?request.mode, %caller, "move requested through the admin API");
+    info!(target: EVENT, event = "order", order = "move", %board, to = %target, mode = ?request.mode, %caller,
+        "move requested through the admin API");
     let order = MoveOrder {
         board,
         from: None,
@@ -87,6 +82,7 @@ pub(super) async fn carry(
         mode: request.mode,
         spacing: Spacing::Kept,
         keep_warm: false,
+        asked_by: AskedBy::Caller(caller.to_string()),
         cancel: admin.readiness.shutdown().child_token(),
         prepared: None,
     };
@@ -155,3 +151,6 @@ fn known_server(admin: &Admin, name: &str, field: &str) -> Result<ServerName, Pr
 
 /// More boards than this on one page nobody reads as a page.
 const PAGE_MAX: usize = 10_000;
+
+/// As long as nobody asks for pages.
+const WHOLE: usize = usize::MAX / 2;

@@ -14,6 +14,7 @@ use super::listener::Caller;
 use super::query;
 use super::refusal::Refusal;
 use crate::drain::{AskError, UndoError, Verb};
+use crate::telemetry::EVENT;
 
 /// `POST /v1/drains`.
 pub(super) async fn start(
@@ -66,7 +67,7 @@ async fn accept(
     let started = admin.drains.start(request, key).await?;
     let id = &started.status.id;
     if started.is_new {
-        info!(drain = %id, %caller, "drain started through the admin API");
+        info!(target: EVENT, event = "order", order = "start", drain = %id, %caller, "drain started through the admin API");
     }
     let headers = [
         (header::LOCATION, format!("/v1/drains/{id}")),
@@ -125,7 +126,7 @@ pub(super) async fn undo(
 ) -> Result<(StatusCode, Json<DrainStatus>), Refusal> {
     query::none(&uri)?;
     let id = id(&uri).ok_or_else(|| unknown(&uri))?;
-    info!(drain = %id, %caller, "undo of a drain requested through the admin API");
+    info!(target: EVENT, event = "order", order = "undo", drain = %id, %caller, "undo of a drain requested through the admin API");
     match admin.drains.undo(&id).await {
         Ok(status) => Ok((StatusCode::ACCEPTED, Json(status))),
         Err(UndoError::Unknown) => Err(unknown(&uri).into()),
@@ -146,7 +147,7 @@ async fn ask(
 ) -> Result<(StatusCode, Json<DrainStatus>), Refusal> {
     query::none(&uri)?;
     let id = id(&uri).ok_or_else(|| unknown(&uri))?;
-    info!(drain = %id, ?verb, %caller, "asked through the admin API");
+    info!(target: EVENT, event = "order", order = verb.name(), drain = %id, %caller, "asked through the admin API");
     let status = match admin.drains.ask(&id, verb).await {
         Ok(status) => status,
         Err(AskError::Unknown) => return Err(unknown(&uri).into()),

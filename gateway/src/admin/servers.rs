@@ -12,6 +12,7 @@ use super::body::JsonBody;
 use super::listener::Caller;
 use super::query;
 use super::refusal::Refusal;
+use crate::telemetry::EVENT;
 
 /// `GET /v1/servers`.
 pub(super) async fn list(State(admin): State<Admin>, uri: Uri) -> Result<Json<ServerList>, Refusal> {
@@ -34,7 +35,7 @@ pub(super) async fn put(
 ) -> Result<(StatusCode, Json<ServerView>), Refusal> {
     query::none(&uri)?;
     let name = name(&uri)?;
-    info!(server = %name, %caller, "naming of a server requested through the admin API");
+    info!(target: EVENT, event = "order", order = "name", server = %name, %caller, "naming of a server requested through the admin API");
     let is_new = admin.fleet.put_server(&name, request).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(find(&admin, &uri)?)))
@@ -48,7 +49,7 @@ pub(super) async fn remove(
 ) -> Result<StatusCode, Refusal> {
     query::none(&uri)?;
     let name = query::id_text(&uri).parse().map_err(|_| unknown(&uri))?;
-    info!(server = %name, %caller, "removal of a server requested through the admin API");
+    info!(target: EVENT, event = "order", order = "remove", server = %name, %caller, "removal of a server requested through the admin API");
     admin.fleet.remove_server(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -79,7 +80,8 @@ async fn set_cordoned(
 ) -> Result<Json<ServerView>, Refusal> {
     query::none(&uri)?;
     let name = find(&admin, &uri)?.name;
-    info!(server = %name, is_cordoned, %caller, "asked through the admin API");
+    let order = if is_cordoned { "cordon" } else { "uncordon" };
+    info!(target: EVENT, event = "order", order, server = %name, %caller, "asked through the admin API");
     admin.fleet.cordon(&name, is_cordoned).await?;
     Ok(Json(find(&admin, &uri)?))
 }
@@ -100,17 +102,20 @@ pub(super) async fn dead(
         );
         return Err(Problem::new(ProblemType::ServerAlive, detail).into());
     }
-    info!(server = %server.name, %caller, "declared dead through the admin API");
+    info!(target: EVENT, event = "order", order = "dead", server = %server.name, %caller, "declared dead through the admin API");
     let report = admin.fleet.declare_dead(&server.name).await?;
     Ok(Json(report.ok_or_else(|| unknown(&uri))?))
 }
 
-fn all(admin: &Admin) -> Vec<ServerView> {
+/// Lists every server, with the drain that empties it.
+pub(super) fn all(admin: &Admin) -> Vec<ServerView> {
     let mut servers = admin.fleet.servers();
     for server in &mut servers {
         server.drain = admin.drains.emptying(&server.name);
-        if let (Some(drain), ServerState::Ready | ServerState::Cordoned) = (&server.drain, server.state) {
-            server.state = ServerState::Draining;
+        if let Some(drain) = &server.drain
+            && server.state.while_drained() != server.state
+        {
+            server.state = server.state.while_drained();
             server.reason = Some(format!("drain {drain} empties it"));
         }
     }

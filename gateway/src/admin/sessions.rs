@@ -13,6 +13,7 @@ use super::boards;
 use super::listener::Caller;
 use super::query;
 use super::refusal::Refusal;
+use crate::telemetry::EVENT;
 
 /// `GET /v1/boards/{id}/sessions`.
 pub(super) async fn list(State(admin): State<Admin>, uri: Uri) -> Result<Json<SessionList>, Refusal> {
@@ -44,7 +45,7 @@ pub(super) async fn close(
     if !admin.fleet.close_session(&session, code) {
         return Err(unknown().into());
     }
-    info!(%session, %code, %caller, "session closed through the admin API");
+    info!(target: EVENT, event = "order", order = "close_session", %session, %code, %caller, "session closed through the admin API");
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -446,7 +446,15 @@ async fn probes_tell_readiness_and_never_flap() {
     assert_eq!(gateway.get("/healthz").await.status, 200);
     gateway.fleet.lock().has_met_ready = false;
     gateway.readiness.set_serving();
-    assert_eq!(gateway.get("/readyz").await.status, 503, "no server was ready yet");
+    let early = gateway.get("/readyz").await;
+    assert_eq!(early.status, 503, "no server was ready yet");
+    assert!(
+        early
+            .body
+            .starts_with("[-]servers failed: no server has been ready yet"),
+        "{}",
+        early.body
+    );
     let excluded = gateway.get("/readyz?verbose&exclude=servers").await;
     assert_eq!(excluded.status, 200);
     assert!(excluded.body.contains("[+]servers excluded\n"), "{}", excluded.body);
@@ -459,7 +467,7 @@ async fn probes_tell_readiness_and_never_flap() {
     assert_eq!(gateway.get("/readyz").await.status, 200, "a server was ready once");
     let verbose = gateway.get("/readyz?verbose").await.body;
     assert!(
-        verbose.contains("[+]traffic ok\n") && verbose.contains("[!]server a is not ready\n"),
+        verbose.contains("[+]traffic ok\n") && verbose.contains("[!]server a is down: "),
         "{verbose}"
     );
     let metrics = gateway.get("/metrics").await;

@@ -273,6 +273,12 @@ impl Board {
             .then(|| view_of(&self.id, &inner.placement, inner.sessions.len() as u64))
     }
 
+    /// Reads whether that server owns the board, or anybody where none is named.
+    pub fn is_under(&self, server: Option<&ServerName>) -> bool {
+        let inner = self.lock();
+        owner_of(&inner.placement).is_some_and(|owner| server.is_none_or(|server| server == owner))
+    }
+
     /// Returns the route that a session came by last, or a plain request where none has.
     pub fn route(&self) -> Option<Arc<Route>> {
         self.lock().route.clone()

@@ -25,6 +25,7 @@ use super::promise::{Promise, Promises};
 use super::{Board, Boards};
 use crate::config::Route;
 use crate::registry::{CasError, RegistryError};
+use crate::telemetry::EVENT;
 use crate::telemetry::label::Limit;
 use crate::upstream::{ControlError, Server};
 
@@ -242,7 +243,10 @@ async fn find_owner(boards: &Arc<Boards>, board: &Arc<Board>, route: &Route) -> 
             Ok(()) => {
                 let settled = board.placement().settle().map_err(|_| lost_race(board))?;
                 write(boards, board, settled).await?;
-                info!(server = %server.name(), generation = %board.placement().generation, "board placed");
+                let from = placement.owner().filter(|owner| owner.server != *server.name());
+                info!(target: EVENT, event = "place", board = board.id().as_str(), server = server.name().as_str(),
+                    generation = board.placement().generation.number(), from = from.map(|owner| owner.server.as_str()),
+                    "board placed");
                 return Ok(());
             }
             Err(ControlError::Refused(problem)) if problem.kind == ContractProblemType::StaleGeneration => {

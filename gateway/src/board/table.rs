@@ -1,6 +1,6 @@
 //! The boards that this gateway knows, and the way in.
 
-use std::collections::HashMap;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -185,6 +185,37 @@ impl Boards {
             .collect();
         boards.sort_by(|a, b| a.board.cmp(&b.board));
         boards
+    }
+
+    /// Lists the first `limit` open boards behind `after` by id, all or one owner's; where there are more, with the id
+    /// behind which the next page begins.
+    ///
+    /// It looks at every board, and keeps and sorts no more than a page.
+    pub fn page(
+        &self,
+        server: Option<&ServerName>,
+        after: Option<&BoardId>,
+        limit: usize,
+    ) -> (Vec<BoardView>, Option<BoardId>) {
+        let mut page: BinaryHeap<BoardId> = BinaryHeap::new();
+        for entry in &self.table {
+            let board = entry.key();
+            let is_read = after.is_some_and(|after| board <= after);
+            let is_beyond = page.len() > limit && page.peek().is_some_and(|last| board > last);
+            if !is_read && !is_beyond && entry.value().is_under(server) {
+                page.push(board.clone());
+                if page.len() > limit + 1 {
+                    page.pop();
+                }
+            }
+        }
+        let is_cut = page.len() > limit;
+        let mut boards = page.into_sorted_vec();
+        boards.truncate(limit);
+        let next = boards.last().filter(|_| is_cut).cloned();
+        // One that was closed or went elsewhere meanwhile is not told of.
+        let views = boards.iter().filter_map(|id| self.get(id)?.view_under(server));
+        (views.collect(), next)
     }
 
     /// Finds a session on whatever board. It walks all boards: for what an operator asks, not for traffic.

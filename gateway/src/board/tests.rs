@@ -350,3 +350,28 @@ async fn the_record_of_a_board_that_is_owned_stays() {
     assert!(!board.is_gone());
     assert_eq!(house.boards.all().len(), 1);
 }
+
+#[tokio::test]
+async fn pages_of_any_size_make_up_the_whole_list() {
+    let settled = |number: u8| {
+        let granted = Placement::UNKNOWN.grant(owner(number % 2), Generation::NONE, "gateway-1".parse().unwrap());
+        (id(number), granted.unwrap().settle().unwrap())
+    };
+    let house = house((0..25).map(settled).collect());
+    for server in [None, Some(server(1)), Some(server(7))] {
+        let whole = house.boards.open(server.as_ref());
+        for limit in [1, 2, 7, 12, 13, 24, 25, 26] {
+            let (mut pages, mut after) = (Vec::new(), None);
+            loop {
+                let (page, next) = house.boards.page(server.as_ref(), after.as_ref(), limit);
+                assert!(page.len() <= limit && (next.is_none() || page.len() == limit));
+                pages.extend(page);
+                after = next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(pages, whole, "by {limit} of {server:?}");
+        }
+    }
+}

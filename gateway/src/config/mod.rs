@@ -3,6 +3,7 @@
 //! Whoever takes a [`Config`] needs to check nothing again. What is wrong with a file is reported all at once, each
 //! fault with its place, its key, its value and the way out; only a syntax error of TOML stops before that.
 
+mod access_log;
 mod admin;
 mod board_source;
 mod command;
@@ -37,6 +38,7 @@ use finding::Findings;
 
 use crate::telemetry::Redaction;
 
+pub use access_log::AccessLog;
 pub use admin::{AdminAddress, AdminCertificate, AdminConfig, AdminTls, AdminToken, Scope};
 pub use board_source::{BoardIdFault, BoardSource};
 pub use command::{CommandFault, CommandTemplate};
@@ -236,6 +238,8 @@ impl Default for Shutdown {
 pub struct LogConfig {
     /// In the syntax of `tracing_subscriber`'s `EnvFilter`: `level` or `target=level,…`.
     pub filter: Arc<str>,
+    /// Whose coming and going is.
+    pub access: AccessLog,
     /// What of request targets is not.
     pub redaction: Redaction,
 }
@@ -244,6 +248,7 @@ impl Default for LogConfig {
     fn default() -> Self {
         Self {
             filter: LOG_FILTER.into(),
+            access: AccessLog::default(),
             redaction: Redaction::default(),
         }
     }

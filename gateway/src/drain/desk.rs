@@ -22,7 +22,8 @@ use super::newcomers::newcomers_after;
 use super::plan::{DrainPlan, PlanError};
 use super::record::DrainRecord;
 use crate::registry::{Registry, RegistryError};
-use crate::telemetry::{Label, Metrics};
+use crate::telemetry::label::DrainBoards;
+use crate::telemetry::{EVENT, Label, Metrics};
 
 /// Every drain of this gateway.
 pub struct Drains {
@@ -183,7 +184,7 @@ impl Drains {
         }
         self.announce();
         for job in running {
-            info!(drain = %job.id, "resuming drain");
+            info!(target: EVENT, event = "drain", drain = job.id.as_str(), "a drain from before the start goes on");
             self.drive(job);
         }
         self.is_resumed.store(true, Ordering::Release);
@@ -278,6 +279,25 @@ impl Drains {
     pub fn emptying(&self, server: &ServerName) -> Option<DrainId> {
         let empties = |job: &&Arc<Job>| job.plan.sources.contains(server) && !job.state().is_over();
         self.jobs().values().find(empties).map(|job| job.id.clone())
+    }
+
+    /// Brings the gauge of boards that drains have left up to this moment.
+    pub fn refresh_gauges(&self) {
+        let jobs: Vec<Arc<Job>> = self.jobs().values().cloned().collect();
+        let (mut left, mut moving, mut put_off) = (0, 0, 0);
+        for job in jobs.iter().filter(|job| !job.state().is_over()) {
+            let counts = job.machine().counts();
+            left += counts.left;
+            moving += counts.moving;
+            put_off += counts.put_off;
+        }
+        let set = |state, count: u64| {
+            let gauge = self.metrics.drain_boards.of(state);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        };
+        set(DrainBoards::Left, left);
+        set(DrainBoards::Moving, moving);
+        set(DrainBoards::PutOff, put_off);
     }
 
     /// Takes another current release from the configuration.
@@ -420,7 +440,8 @@ impl Drains {
         match &kept {
             Ok(()) => {
                 self.announce();
-                info!(sources = ?job.plan.sources, targets = ?job.plan.targets, request = ?job.request, "drain begins");
+                info!(target: EVENT, event = "drain", drain = job.id.as_str(), undoes = job.undoes.as_ref().map(DrainId::as_str),
+                    from = names(&job.plan.sources), to = names(&job.plan.targets), request = ?job.request, "drain begins");
                 self.drive(Arc::clone(&job));
             }
             Err(_) => {
@@ -469,6 +490,10 @@ async fn accepted(job: &Job) -> Result<(), StartError> {
         Ok(Some(Err(error))) => Err(error.into()),
         Ok(None) | Err(_) => Err(StartError::ShuttingDown),
     }
+}
+
+fn names(servers: &[ServerName]) -> String {
+    servers.iter().map(ServerName::as_str).collect::<Vec<_>>().join(",")
 }
 
 /// Names a drain whose caller did not.

@@ -14,8 +14,9 @@ use tracing::{Instrument, debug, info, warn};
 
 use super::desk::Drains;
 use super::job::{Ask, Job};
-use crate::mover::{MoveOrder, Spacing};
+use crate::mover::{AskedBy, MoveOrder, Spacing};
 use crate::registry::RegistryError;
+use crate::telemetry::{EVENT, Label};
 
 /// Runs one drain until it ends or the gateway does.
 pub(super) struct Driver {
@@ -210,6 +211,7 @@ impl Driver {
                                 None => Spacing::Kept,
                             },
                             keep_warm: self.job.undo_window().is_some(),
+                            asked_by: AskedBy::Drain(self.job.id.clone()),
                             cancel,
                             prepared,
                         },
@@ -223,8 +225,13 @@ impl Driver {
                 }
                 Command::Relist => self.relist(),
                 Command::Finish { state } => {
-                    let status = self.job.status();
-                    info!(?state, boards = ?status.boards, failures = ?status.failures, "drain has ended");
+                    let failures = self.job.status().failures;
+                    let failures: Vec<String> = failures
+                        .iter()
+                        .map(|row| format!("{}={}", row.reason, row.count))
+                        .collect();
+                    info!(target: EVENT, event = "drain", drain = self.job.id.as_str(), state = state.text(),
+                        failures = failures.join(","), "drain has ended");
                     self.desk.announce();
                     self.desk.cool_later(&self.job);
                     course = Course::Over;
@@ -277,6 +284,19 @@ impl Driver {
             self.told_state = Some(state);
             let status = Box::new(self.job.status());
             self.told_counts = status.boards;
+            info!(
+                target: EVENT,
+                event = "drain",
+                drain = self.job.id.as_str(),
+                state = state.text(),
+                moved = status.boards.moved,
+                left = status.boards.left,
+                closed = status.boards.closed,
+                failed = status.boards.failed,
+                waits_for = status.waits_for.first().map(|wait| wait.reason.as_str()),
+                "drain: {}",
+                status.progress
+            );
             self.job.events.push(DrainEvent::State { status });
             self.desk.tell_undone(&self.job);
         }

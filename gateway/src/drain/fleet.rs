@@ -36,6 +36,14 @@ pub trait Fleet: Send + Sync + 'static {
     /// Reads whether a board that counts elsewhere, or nowhere yet, is on its way to a server.
     fn is_awaited_at(&self, server: &ServerName) -> bool;
 
+    /// Lists the first `limit` of them behind `after`; where there are more, with the id behind which the next page begins.
+    fn page(
+        &self,
+        server: Option<&ServerName>,
+        after: Option<&BoardId>,
+        limit: usize,
+    ) -> (Vec<BoardView>, Option<BoardId>);
+
     /// Returns a server's boards and their sessions, added up; it walks nothing.
     fn load(&self, server: &ServerName) -> u64;
 
@@ -64,8 +72,9 @@ pub trait Fleet: Send + Sync + 'static {
     /// Lists the moves that ended of late, the latest last.
     fn recent_moves(&self) -> Vec<MoveRecord>;
 
-    /// Brings the gauges of open boards up to this moment.
-    fn refresh_gauges(&self);
+    /// Brings the gauges of open boards and of servers' states up to this moment; `is_drained` says of which servers a
+    /// drain takes the boards.
+    fn refresh_gauges(&self, is_drained: &dyn Fn(&ServerName) -> bool);
 
     /// Closes a server to new boards, or opens it again, also to those that somebody had said to be dead. False for one
     /// that is not known.

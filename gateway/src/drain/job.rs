@@ -65,6 +65,15 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// Returns its name in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Abort => "abort",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+        }
+    }
+
     /// Returns what the machine is told.
     pub(super) fn event(self) -> Event {
         match self {

@@ -238,6 +238,20 @@ impl Fleet for Handle {
         self.0.lock().awaited.contains(server)
     }
 
+    fn page(
+        &self,
+        server: Option<&ServerName>,
+        after: Option<&BoardId>,
+        limit: usize,
+    ) -> (Vec<BoardView>, Option<BoardId>) {
+        let mut boards = self.open(server);
+        boards.retain(|view| after.is_none_or(|after| view.board > *after));
+        let is_cut = boards.len() > limit;
+        boards.truncate(limit);
+        let next = boards.last().filter(|_| is_cut).map(|view| view.board.clone());
+        (boards, next)
+    }
+
     fn load(&self, server: &ServerName) -> u64 {
         self.open(Some(server)).iter().map(|board| 1 + board.sessions).sum()
     }
@@ -285,7 +299,7 @@ impl Fleet for Handle {
         self.0.lock().moves.clone()
     }
 
-    fn refresh_gauges(&self) {}
+    fn refresh_gauges(&self, _is_drained: &dyn Fn(&ServerName) -> bool) {}
 
     fn cordon<'a>(&'a self, server: &'a ServerName, _: bool) -> FleetFuture<'a, Result<bool, RegistryError>> {
         Box::pin(async move {

@@ -1,21 +1,27 @@
 //! The body of an answer to a client, ours or a server's, and what has to be seen to when it ends.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::Response;
+use handover_protocol::BoardId;
+use http::request::Parts;
+use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
 use super::client_io::Pace;
+use super::connection::Client;
 use super::problem::Problem;
+use super::record::Record;
 use crate::board::Pass;
-use crate::telemetry::Metrics;
+use crate::config::{LogConfig, Route};
 use crate::telemetry::label::{RequestOutcome, UpgradeOutcome};
-use crate::upstream::ServerBody;
+use crate::telemetry::{Label, Metrics};
+use crate::upstream::{Server, ServerBody};
 
 /// An answer on its way to a client.
 pub(super) type Answer = Response<AnswerBody>;
@@ -81,6 +87,13 @@ impl AnswerBody {
         Poll::Pending
     }
 
+    /// Notes the status for the access log.
+    pub(super) fn note_status(&mut self, status: StatusCode) {
+        if let Some(record) = &mut self.tally.record {
+            record.note_status(status);
+        }
+    }
+
     /// Has the client's idle time begin when the body ends.
     pub(super) fn timed_by(&mut self, pace: Arc<Pace>) {
         self.pace = Some(pace);
@@ -97,7 +110,13 @@ impl Body for AnswerBody {
             return Poll::Ready(Some(Err(failure)));
         }
         let (body, hold) = match &mut this.source {
-            Source::Own(body) => return Pin::new(body).poll_frame(context).map_err(|never| match never {}),
+            Source::Own(body) => {
+                let polled = Pin::new(body).poll_frame(context);
+                if let Poll::Ready(Some(Ok(frame))) = &polled {
+                    this.tally.note_bytes(frame);
+                }
+                return polled.map_err(|never| match never {});
+            }
             Source::Server { body, hold } => (body, hold),
         };
         if let Some(Hold::UntilParked(parked)) = hold
@@ -110,6 +129,7 @@ impl Body for AnswerBody {
         }
         match ready!(Pin::new(&mut *body).poll_frame(context)) {
             Some(Ok(frame)) => {
+                this.tally.note_bytes(&frame);
                 if body.is_end_stream() {
                     this.tally.answered();
                 }
@@ -201,6 +221,8 @@ pub(super) fn empty(tally: Tally) -> AnswerBody {
 pub(super) struct Tally {
     metrics: Arc<Metrics>,
     outcome: Outcome,
+    /// What the access log says of it; none where it says nothing.
+    record: Option<Box<Record>>,
 }
 
 #[derive(Clone, Copy)]
@@ -215,6 +237,7 @@ impl Tally {
         Self {
             metrics: Arc::clone(metrics),
             outcome: Outcome::Upgrade(UpgradeOutcome::ClientGone),
+            record: None,
         }
     }
 
@@ -223,6 +246,44 @@ impl Tally {
         Self {
             metrics: Arc::clone(metrics),
             outcome: Outcome::Request(RequestOutcome::ClientGone),
+            record: None,
+        }
+    }
+
+    /// Has the access log say what becomes of it, where it says so of its kind.
+    pub(super) fn recorded(mut self, log: &LogConfig, client: &Client, parts: &Parts) -> Self {
+        let is_logged = match self.outcome {
+            Outcome::Upgrade(_) => log.access.has_sessions(),
+            Outcome::Request(_) => log.access.has_requests(),
+        };
+        self.record = is_logged.then(|| Record::new(parts, client.peer().ip(), &log.redaction));
+        self
+    }
+
+    /// Notes by which route it goes to which board.
+    pub(super) fn note_board(&mut self, route: &Route, board: &BoardId) {
+        if let Some(record) = &mut self.record {
+            record.note_board(&route.name, board);
+        }
+    }
+
+    /// Notes where it comes from, as far as proxies are believed.
+    pub(super) fn note_client(&mut self, client: IpAddr) {
+        if let Some(record) = &mut self.record {
+            record.note_client(client);
+        }
+    }
+
+    /// Notes who is asked.
+    pub(super) fn note_server(&mut self, server: &Server) {
+        if let Some(record) = &mut self.record {
+            record.note_server(server.name());
+        }
+    }
+
+    fn note_bytes(&mut self, frame: &Frame<Bytes>) {
+        if let Some(record) = &mut self.record {
+            record.note_bytes(frame.data_ref().map_or(0, Bytes::len));
         }
     }
 
@@ -270,6 +331,13 @@ impl Drop for Tally {
         match self.outcome {
             Outcome::Upgrade(outcome) => self.metrics.upgrades.of(outcome).inc(),
             Outcome::Request(outcome) => self.metrics.requests.of(outcome).inc(),
+        }
+        let Some(record) = &self.record else { return };
+        match self.outcome {
+            // The session speaks for itself.
+            Outcome::Upgrade(UpgradeOutcome::Opened) => {}
+            Outcome::Upgrade(outcome) => record.tell("handshake", outcome.text()),
+            Outcome::Request(outcome) => record.tell("request", outcome.text()),
         }
     }
 }

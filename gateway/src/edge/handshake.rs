@@ -25,8 +25,8 @@ use super::problem::{Problem, ProblemType};
 use super::sender::{Scheme, Sender};
 use crate::board::Purpose;
 use crate::config::{Route, RouteMode};
-use crate::session::{self, Arrival, Seats, SessionHandle, Setup};
-use crate::telemetry::label::{Limit, UpgradeOutcome};
+use crate::session::{self, Arrival, Journal, Seats, SessionHandle, Setup};
+use crate::telemetry::label::{HandshakeStep, Limit, UpgradeOutcome};
 use crate::upstream::{
     Agreement, Asking, DialDeadlines, DialError, DialIds, Dialled, ExchangeError, Handshake, Server, ServerBody, Terms,
     TermsMode, clean_extension_offer, dial,
@@ -38,7 +38,7 @@ pub(super) async fn open(edge: &Edge, client: &Client, mut parts: Parts, mut tal
         let problem = Problem::bad_handshake("the connection cannot be upgraded");
         return Refusal::new(Cause::BadRequest, problem).into_answer(tally);
     };
-    match attempt(edge, client, parts, upgrade).await {
+    match attempt(edge, client, parts, upgrade, &mut tally).await {
         Ok(Outcome::Opened(headers)) => {
             tally.upgrade(UpgradeOutcome::Opened);
             let mut response = Response::new(empty(tally));
@@ -63,23 +63,36 @@ enum Outcome {
     Refused(Response<ServerBody>),
 }
 
-async fn attempt(edge: &Edge, client: &Client, mut parts: Parts, upgrade: OnUpgrade) -> Result<Outcome, Refusal> {
+async fn attempt(
+    edge: &Edge,
+    client: &Client,
+    mut parts: Parts,
+    upgrade: OnUpgrade,
+    tally: &mut Tally,
+) -> Result<Outcome, Refusal> {
     let (route, board) = edge.route_of(&parts)?;
+    tally.note_board(&route, &board);
     let sender = edge.sender_of(client, &parts.headers);
     check_origin(&route, &parts.headers, &sender)?;
     let seat = edge.session_seat()?;
     let peer = sender.address;
+    tally.note_client(peer);
     clean_request(&mut parts.headers, &sender);
     drop(sender);
     clean_extension_offer(&mut parts.headers);
     parts.headers.remove(CONTENT_LENGTH);
+    let shown = edge.shown_target(&parts);
     let handshake = Handshake::new(&parts);
     // A session may wait here for seconds; what it does not need any more is given back.
     drop(parts);
     let id = session::new_id();
     for _ in 0..TRIES {
-        let pass = edge.enter(&route, &board, Purpose::Session, peer).await?;
+        let entering = Instant::now();
+        let pass = edge.enter(&route, &board, Purpose::Session, peer).await;
+        edge.observe(HandshakeStep::Enter, entering);
+        let pass = pass?;
         let server = Arc::clone(pass.server());
+        tally.note_server(&server);
         let ids = DialIds {
             board: board.clone(),
             generation: pass.generation(),
@@ -99,6 +112,7 @@ async fn attempt(edge: &Edge, client: &Client, mut parts: Parts, upgrade: OnUpgr
                 continue;
             }
         };
+        edge.observe(HandshakeStep::Dial, begun);
         let dialled = match dialled {
             Ok(dialled) => dialled,
             Err(DialError::Refused(response)) if server.has_contract() && is_not_owner(&response) => {
@@ -150,6 +164,7 @@ async fn attempt(edge: &Edge, client: &Client, mut parts: Parts, upgrade: OnUpgr
                 connection: client.take_seat(),
                 session: seat,
             },
+            journal: shown.map(|target| Journal::new(target)),
             metrics: Arc::clone(&edge.metrics),
             fragments_max: limits.message_fragments_max,
             stall_timeout: limits.stall_timeout,

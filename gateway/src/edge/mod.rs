@@ -23,6 +23,7 @@ mod open_files;
 mod plain;
 mod problem;
 mod proxy_header;
+mod record;
 mod request;
 mod seats;
 mod sender;
@@ -42,7 +43,7 @@ use http::{HeaderMap, Request, StatusCode};
 use hyper::body::Incoming;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::interval;
+use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug_span};
@@ -56,7 +57,7 @@ use self::sender::Sender;
 use crate::board::{Boards, Entrant, EntryError, Pass, Purpose};
 use crate::config::{Config, Route};
 use crate::telemetry::Metrics;
-use crate::telemetry::label::Limit;
+use crate::telemetry::label::{HandshakeStep, Limit};
 use crate::tls::{Acceptor, HandshakeFault, Wire};
 use crate::upstream::Pool;
 
@@ -178,11 +179,13 @@ impl Edge {
             Security::Plain => return Some(stream.into()),
             Security::Tls => self.acceptor.as_ref()?,
         };
+        let begun = Instant::now();
         // Cancel-safe: nobody knows of the client before its handshake is over.
         let accepted = tokio::select! {
             accepted = acceptor.accept(stream) => accepted,
             () = self.shutdown.cancelled() => return None,
         };
+        self.observe(HandshakeStep::Tls, begun);
         match accepted {
             Ok((wire, outcome)) => {
                 self.metrics.tls_handshakes.of(outcome).inc();
@@ -201,19 +204,25 @@ impl Edge {
 
     async fn answer(&self, client: &Client, request: Request<Incoming>) -> Answer {
         let (mut parts, body) = request.into_parts();
-        let target_bytes_max = self.config.load().limits.target_bytes_max;
+        let config = self.config.load_full();
+        let target_bytes_max = config.limits.target_bytes_max;
         let may_be_its_last = request::asks_for_upgrade(&parts.headers);
         let mut answer = match request::check(&mut parts, target_bytes_max) {
             Ok(Wish::Answer) => {
-                let tally = Tally::of_request(&self.metrics);
+                let tally = Tally::of_request(&self.metrics).recorded(&config.log, client, &parts);
                 plain::forward(self, client, parts, body, tally).await
             }
-            Ok(Wish::WebSocket) => handshake::open(self, client, parts, Tally::of_upgrade(&self.metrics)).await,
+            Ok(Wish::WebSocket) => {
+                let tally = Tally::of_upgrade(&self.metrics).recorded(&config.log, client, &parts);
+                handshake::open(self, client, parts, tally).await
+            }
             Err(problem) => {
-                let tally = self.tally_of(problem.kind());
+                let tally = self.tally_of(problem.kind()).recorded(&config.log, client, &parts);
                 Refusal::new(Cause::BadRequest, problem).into_answer(tally)
             }
         };
+        let status = answer.status();
+        answer.body_mut().note_status(status);
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             answer.body_mut().timed_by(Arc::clone(client.pace()));
             // What is behind a request for an upgrade may be no HTTP, so nobody may take it for the next request.
@@ -224,6 +233,18 @@ impl Edge {
             }
         }
         answer
+    }
+
+    /// Returns a handshake's target as the access log shows it, where it does.
+    fn shown_target(&self, parts: &Parts) -> Option<String> {
+        let config = self.config.load();
+        let is_logged = config.log.access.has_sessions();
+        is_logged.then(|| config.log.redaction.of(&parts.uri).to_string())
+    }
+
+    fn observe(&self, step: HandshakeStep, begun: Instant) {
+        let histogram = self.metrics.handshake_seconds.of(step);
+        histogram.observe(begun.elapsed().as_secs_f64());
     }
 
     /// Begins to count a request that was not let through: as a handshake, where it was to be one.

@@ -26,8 +26,8 @@ use crate::tls::ServerTlsFault;
 use crate::upstream::{ConnectError, ExchangeError, PoolError, ServerBody, introduce, request_body};
 
 /// Answers a plain request.
-pub(super) async fn forward(edge: &Edge, client: &Client, parts: Parts, body: Incoming, tally: Tally) -> Answer {
-    match attempt(edge, client, parts, body).await {
+pub(super) async fn forward(edge: &Edge, client: &Client, parts: Parts, body: Incoming, mut tally: Tally) -> Answer {
+    match attempt(edge, client, parts, body, &mut tally).await {
         Ok((response, hold)) => response.map(|body| AnswerBody::of_server(body, Some(hold), tally)),
         Err(refusal) => refusal.into_answer(tally),
     }
@@ -38,10 +38,14 @@ async fn attempt(
     client: &Client,
     mut parts: Parts,
     body: Incoming,
+    tally: &mut Tally,
 ) -> Result<(http::Response<ServerBody>, Hold), Refusal> {
     let sender = edge.sender_of(client, &parts.headers);
     let (route, board) = edge.route_of(&parts)?;
+    tally.note_board(&route, &board);
+    tally.note_client(sender.address);
     let pass = edge.enter(&route, &board, Purpose::Request, sender.address).await?;
+    tally.note_server(pass.server());
     let to = pass.server().traffic();
     clean_request(&mut parts.headers, &sender);
     parts.version = Version::HTTP_11;

@@ -7,20 +7,21 @@ use std::sync::Arc;
 use handover_protocol::admin::MoveReport;
 use handover_protocol::contract::Frozen;
 use handover_protocol::machine::moving::{Command, Event, Move, MoveResult, Reason};
-use handover_protocol::{Generation, Placement};
+use handover_protocol::{Generation, Placement, ServerName};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use super::barrier::Barrier;
 use super::calls;
 use super::hindrance::Hindrance;
 use super::plan::Planned;
 use super::report::{self, Times};
-use super::{MoveOrder, Mover, takeover};
+use super::{AskedBy, MoveOrder, Mover, event, takeover};
 use crate::telemetry::label::{Limit, MoveStep};
+use crate::telemetry::{Counted, EVENT};
 
 /// Runs a move to its end.
 pub(super) async fn run(mover: &Arc<Mover>, order: MoveOrder) -> MoveReport {
@@ -36,10 +37,15 @@ pub(super) async fn run(mover: &Arc<Mover>, order: MoveOrder) -> MoveReport {
         Ok(planned) => planned,
         Err(hindrance) => {
             // A drain offers such a board again for as long as it waits, and tells of it itself.
+            let (board, to) = (order.board.as_str(), order.target.as_str());
+            let (from, reason) = (order.from.as_ref().map(ServerName::as_str), hindrance.slug());
+            let (drain, caller) = (order.asked_by.drain(), order.asked_by.caller());
             if order.from.is_some() && hindrance.is_waited_for() {
-                debug!(?hindrance, "the board cannot be moved yet");
+                debug!(target: EVENT, event = "move", outcome = "not_begun", board, from, to, reason, drain, caller,
+                    "the board cannot be moved yet");
             } else {
-                info!(?hindrance, "the board cannot be moved");
+                info!(target: EVENT, event = "move", outcome = "not_begun", board, from, to, reason, drain, caller,
+                    "the board cannot be moved");
             }
             let board = mover.boards.get(&order.board);
             let placement = board.map_or(Placement::UNKNOWN, |board| board.placement());
@@ -51,7 +57,7 @@ pub(super) async fn run(mover: &Arc<Mover>, order: MoveOrder) -> MoveReport {
         }
     };
     if takeover::is_due(&planned) {
-        return takeover::run(mover, planned).await;
+        return takeover::run(mover, planned, &order.asked_by).await;
     }
     Drive::new(Arc::clone(mover), planned, order).run().await
 }
@@ -67,6 +73,10 @@ pub(super) struct Drive {
     prepared: Option<oneshot::Sender<()>>,
     answering: Option<Answering>,
     step: Option<(MoveStep, Instant)>,
+    begun_at: Instant,
+    asked_by: AskedBy,
+    /// While sessions are held.
+    held: Option<Counted>,
     pub(super) keep_warm: bool,
     pub(super) hold_begins: Option<oneshot::Receiver<Instant>>,
     pub(super) hold_deadline: Option<Instant>,
@@ -103,6 +113,9 @@ impl Drive {
             has_read_back: false,
             mover,
             planned,
+            begun_at: Instant::now(),
+            asked_by: order.asked_by,
+            held: None,
             keep_warm: order.keep_warm,
             cancel: order.cancel,
             prepared: order.prepared,
@@ -151,6 +164,7 @@ impl Drive {
     /// Starts the hold's clock: sessions are asked to stop from here on.
     fn begin_hold(&mut self, at: Instant) {
         self.hold_begins = None;
+        self.held = Some(self.mover.metrics.held_board());
         self.times.hold_at_ms = Some(report::wall_clock_ms());
         self.hold_deadline = Some(at + self.planned.route.hold_timeout);
     }
@@ -165,11 +179,11 @@ impl Drive {
             Some(Err(TryRecvError::Empty)) | None => {}
         }
         if let Some((step, began)) = self.step.take() {
-            self.mover
-                .metrics
-                .move_step_seconds
-                .of(step)
-                .observe(began.elapsed().as_secs_f64());
+            let took = began.elapsed().as_secs_f64();
+            self.mover.metrics.move_step_seconds.of(step).observe(took);
+            if reply.event == Event::Prepared {
+                self.planned.target.metrics().load_seconds.observe(took);
+            }
         }
         match reply.news {
             News::None => {}
@@ -238,6 +252,7 @@ impl Drive {
             Command::Resume => self.resume(),
             Command::Unpark => {
                 self.hold_deadline = None;
+                self.held = None;
                 board.unpark();
             }
             Command::Shut => board.shut(),
@@ -272,15 +287,8 @@ impl Drive {
             let interval = **self.mover.move_interval.load();
             self.planned.board.note_moved(interval);
         }
-        let (from, generation) = (self.planned.source.name(), report.generation);
-        match result {
-            MoveResult::Moved => {
-                info!(%from, %generation, switched = report.switched, reconnected = report.reconnected, "board moved");
-            }
-            MoveResult::Undone(reason) | MoveResult::Forced(reason) | MoveResult::Lost(reason) => {
-                warn!(%from, %generation, %reason, ?result, "board not moved");
-            }
-        }
+        let took = self.begun_at.elapsed();
+        event::tell(&self.planned, &self.asked_by, (result, &report), self.times, took);
         self.mover
             .remember(report::record(&self.planned, result, &tally, self.times));
         report

@@ -21,6 +21,7 @@ use tracing::{Instrument, info, info_span, warn};
 
 use super::Mover;
 use crate::board::Board;
+use crate::telemetry::EVENT;
 use crate::telemetry::label::TakeoverResult;
 use crate::upstream::Server;
 
@@ -74,6 +75,10 @@ impl Mover {
             }
             if !is_told {
                 info!(
+                    target: EVENT,
+                    event = "server",
+                    server = server.name().as_str(),
+                    change = "gone",
                     boards = orphans.len(),
                     "boards of a server that is gone are given to others"
                 );

@@ -6,11 +6,13 @@
 //!                                     └ machine::moving: what comes next
 //! ```
 
+mod asker;
 mod barrier;
 mod calls;
 mod drift;
 mod drive;
 mod driven;
+mod event;
 mod heirs;
 mod hindrance;
 mod opaque;
@@ -35,6 +37,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info_span};
 
 use self::driven::Driven;
+pub use asker::AskedBy;
 pub use plan::Outlook;
 
 use crate::board::{Board, Boards};
@@ -57,6 +60,8 @@ pub struct MoveOrder {
     pub spacing: Spacing,
     /// Whether the source keeps what it has, as a standby: the board may soon come back.
     pub keep_warm: bool,
+    /// On whose behalf.
+    pub asked_by: AskedBy,
     /// Undoes the move, if it has not committed.
     pub cancel: CancellationToken,
     /// Told when the target has loaded the board.

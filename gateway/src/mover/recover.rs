@@ -11,6 +11,7 @@ use tracing::{Instrument, info, info_span, warn};
 
 use super::{Mover, calls};
 use crate::board::Board;
+use crate::telemetry::EVENT;
 use crate::upstream::{HeardListing, Server};
 
 impl Mover {
@@ -31,7 +32,7 @@ impl Mover {
         match board.placement().term {
             Term::Moving { .. } => self.undo(board).await,
             Term::Activating { .. } => {
-                info!(board = %board.id(), "finishing an activation that was interrupted");
+                info!(target: EVENT, event = "recover", board = %board.id(), "finishing an activation that was interrupted");
                 let route = self.route_of(board);
                 self.boards.finish_placement(board, &route).await;
             }
@@ -45,7 +46,7 @@ impl Mover {
         let Term::Moving { owner, target, .. } = &claimed.term else {
             return;
         };
-        info!(board = %board.id(), source = %owner.server, "undoing a move that was interrupted");
+        info!(target: EVENT, event = "recover", board = %board.id(), from = %owner.server, "undoing a move that was interrupted");
         let event = calls::raise_attempt(&self.boards, board, &claimed).await;
         if event != handover_protocol::machine::moving::Event::AbortRaised {
             warn!(board = %board.id(), ?event, "the registry does not confirm that the move is undone");
@@ -101,7 +102,7 @@ impl Mover {
                 };
                 let known = board.placement();
                 if let Ok(next) = known.adopt(owner, report.generation) {
-                    info!(board = %report.board, server = %server.name(), generation = %report.generation,
+                    info!(target: EVENT, event = "recover", board = %report.board, server = %server.name(), generation = %report.generation,
                         "taking in a board that its server owns");
                     if let Err(error) = self.boards.change(&board, next).await {
                         warn!(board = %report.board, %error, "the board could not be taken in");

@@ -56,6 +56,14 @@ pub(super) struct Times {
     pub switched_at_ms: Option<f64>,
 }
 
+impl Times {
+    /// Returns for how long the board's sessions stood still, in milliseconds with their thousandths.
+    pub(super) fn held_ms(self) -> Option<f64> {
+        let held = self.switched_at_ms? - self.hold_at_ms?;
+        Some((held * 1000.0).round() / 1000.0)
+    }
+}
+
 pub(super) fn wall_clock_ms() -> f64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -102,6 +110,14 @@ pub(super) fn report(planned: &Planned, result: MoveResult, tally: &Tally) -> Mo
     }
 }
 
+/// Says how sessions cross in the words of the API.
+pub(super) fn crossing_mode(crossing: Crossing) -> DrainMode {
+    match crossing {
+        Crossing::Transparent => DrainMode::Transparent,
+        Crossing::ReconnectByMessage | Crossing::ReconnectByClose => DrainMode::Reconnect,
+    }
+}
+
 pub(super) fn record(planned: &Planned, result: MoveResult, tally: &Tally, times: Times) -> MoveRecord {
     MoveRecord {
         board: planned.board.id().clone(),
@@ -109,10 +125,7 @@ pub(super) fn record(planned: &Planned, result: MoveResult, tally: &Tally, times
         to: planned.target.name().clone(),
         result: slug(result),
         level: planned.plan.level,
-        mode: match planned.plan.crossing {
-            Crossing::Transparent => DrainMode::Transparent,
-            Crossing::ReconnectByMessage | Crossing::ReconnectByClose => DrainMode::Reconnect,
-        },
+        mode: crossing_mode(planned.plan.crossing),
         hold_at_ms: times.hold_at_ms,
         switched_at_ms: times.switched_at_ms,
         sessions: tally.found,

@@ -5,13 +5,14 @@
 use handover_protocol::Generation;
 use handover_protocol::admin::MoveReport;
 use handover_protocol::machine::moving::{Event, MoveResult, Reason};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::Mover;
 use super::barrier::Tally;
 use super::calls::{self, Activation, Inheritance};
 use super::plan::Planned;
 use super::report::{self, Times};
+use super::{AskedBy, Mover, event};
 
 /// Reads whether the source of a move is not there to take part in it.
 pub(super) fn is_due(planned: &Planned) -> bool {
@@ -21,7 +22,8 @@ pub(super) fn is_due(planned: &Planned) -> bool {
 }
 
 /// Grants the board to the target under a higher generation and has it activated there.
-pub(super) async fn run(mover: &Mover, planned: Planned) -> MoveReport {
+pub(super) async fn run(mover: &Mover, planned: Planned, asked_by: &AskedBy) -> MoveReport {
+    let begun_at = Instant::now();
     let board = &planned.board;
     info!(from = %planned.source.name(), "the source is lost; its board is activated at the target");
     let sessions = board.sessions().len() as u64;
@@ -39,7 +41,9 @@ pub(super) async fn run(mover: &Mover, planned: Planned) -> MoveReport {
         switched_at_ms: (result == MoveResult::Moved).then(report::wall_clock_ms),
     };
     mover.remember(report::record(&planned, result, &tally, times));
-    report::report(&planned, result, &tally)
+    let report = report::report(&planned, result, &tally);
+    event::tell(&planned, asked_by, (result, &report), times, begun_at.elapsed());
+    report
 }
 
 async fn grant(mover: &Mover, planned: &Planned) -> MoveResult {

@@ -77,6 +77,7 @@ async fn order(yard: &Yard, board: &str, from: Option<&str>, target: &str) -> Mo
     let order = MoveOrder {
         spacing: Spacing::Kept,
         keep_warm: false,
+        asked_by: AskedBy::Caller("a test".to_owned()),
         board: board.parse().unwrap(),
         from: from.map(|server| server.parse().unwrap()),
         target: target.parse().unwrap(),
@@ -121,6 +122,7 @@ async fn a_move_that_is_cancelled_before_it_has_a_plan_does_not_begin() {
     let order = MoveOrder {
         spacing: Spacing::Kept,
         keep_warm: false,
+        asked_by: AskedBy::Caller("a test".to_owned()),
         board: board.id().clone(),
         from: None,
         target: "board-3".parse().unwrap(),

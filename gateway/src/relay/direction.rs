@@ -14,10 +14,12 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
+use handover_protocol::close::CloseCode;
 use handover_protocol::frame::{Limits, Scanner, Sender, Violation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::buffer::with_buffer;
+use super::farewell;
 use super::heartbeat::Heartbeat;
 use super::ours::{Ours, Place};
 use super::quiet_watch::QuietWatch;
@@ -51,6 +53,8 @@ pub struct Direction {
     /// When the first byte came that found the valve shut.
     first_wait: Option<Instant>,
     bytes: u64,
+    /// What the Close said that was passed on.
+    close_code: Option<CloseCode>,
     /// Something was written that the writer may still keep to itself: TLS does, TCP does not.
     is_unflushed: bool,
     /// The messages that were whole with the receiver's kernel at the last flush.
@@ -81,6 +85,7 @@ impl Direction {
             quiet_watch: None,
             first_wait: None,
             bytes: 0,
+            close_code: None,
             // The end of the 101 may still be under way.
             is_unflushed: true,
             passed: 0,
@@ -150,6 +155,12 @@ impl Direction {
     /// Reads whether a Close of the sender has come, passed on or not.
     pub fn has_seen_close(&self) -> bool {
         self.seen.is_closed()
+    }
+
+    /// Returns the code of the Close that was passed on, 1005 where it has none; nothing where none was, or where it came in
+    /// parts.
+    pub fn close_code(&self) -> Option<CloseCode> {
+        self.close_code
     }
 
     /// Reads whether messages wait that the receiver does not have.
@@ -390,6 +401,9 @@ impl Direction {
             let (before, passed) = (self.sent, &self.waiting[..length]);
             self.sent.scan(limits, passed).map_err(Fault::Violation)?;
             Heartbeat::follow(&mut self.heartbeat, limits, before, self.sent, passed);
+            if self.sent.is_closed() && !before.is_closed() {
+                self.close_code = farewell::code_of(limits, before, passed);
+            }
             self.waiting.advance(length);
             if self.waiting.is_empty() {
                 // Nothing waits: no buffer is kept.
@@ -470,6 +484,9 @@ impl Direction {
             self.waiting.extend_from_slice(&bytes[length..]);
         }
         Heartbeat::follow(&mut self.heartbeat, limits, before, self.sent, &bytes[..length]);
+        if self.sent.is_closed() && !before.is_closed() {
+            self.close_code = farewell::code_of(limits, before, &bytes[..length]);
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 
 mod buffer;
 mod direction;
+mod farewell;
 mod heartbeat;
 mod held;
 mod linger;

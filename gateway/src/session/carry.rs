@@ -8,6 +8,7 @@ use handover_protocol::machine::session::{Command, Event, Phase};
 use tracing::warn;
 
 use super::attach::{Attached, Attachment};
+use super::journal::ClosedBy;
 use super::order::{Answer, HoldKind};
 use super::task::{Base, Task};
 use super::timing::FINISH;
@@ -24,6 +25,9 @@ impl Task {
                     encode_text(&text, None, &mut frame);
                     self.down.say_between_messages(&frame);
                     self.note_told(teller);
+                    if let Some(journal) = &mut self.journal {
+                        journal.part(ClosedBy::Reconnect, None);
+                    }
                 }
                 self.up.set_valve(Valve::BeforeClose);
             }
@@ -150,14 +154,24 @@ impl Task {
             return;
         }
         let mut frame = Vec::new();
-        match (self.violation, self.dismissal) {
-            (Some(code), _) => encode_close(code, "", None, &mut frame),
-            (None, Some(code)) => encode_close(code, DISMISSED, None, &mut frame),
+        let (by, code) = match (self.violation, self.dismissal) {
+            (Some(code), _) => {
+                encode_close(code, "", None, &mut frame);
+                (ClosedBy::Violation, code)
+            }
+            (None, Some(code)) => {
+                encode_close(code, DISMISSED, None, &mut frame);
+                (ClosedBy::Operator, code)
+            }
             (None, None) => {
                 let code = CloseCode::new(self.route.close_code);
                 encode_close(code, &self.route.close_reason, None, &mut frame);
                 self.note_told(teller);
+                (teller.closes_as(), code)
             }
+        };
+        if let Some(journal) = &mut self.journal {
+            journal.part(by, Some(code));
         }
         if let Some(moving) = &self.moving
             && let Some(held_at) = moving.held_at
@@ -251,7 +265,7 @@ impl Task {
                     heard_before: self.down.messages_arrived(),
                     swallowed: attached.swallowed,
                 };
-                self.handle.note_switch(self.server.name());
+                self.note_switch();
                 if let Some(moving) = &mut self.moving {
                     moving.crossed = true;
                 }
@@ -272,6 +286,16 @@ impl Task {
                 self.event(Event::AttachFailed);
             }
         }
+    }
+
+    fn note_switch(&mut self) {
+        let board = self.admission.board().id();
+        let Some(journal) = &mut self.journal else {
+            return self.handle.note_switch(self.server.name());
+        };
+        let from = self.handle.view(board).server;
+        self.handle.note_switch(self.server.name());
+        journal.cross(&self.handle.view(board), from, self.handle.generation());
     }
 
     pub(super) fn answer(&mut self, is_done: bool) {
@@ -315,6 +339,14 @@ pub(super) enum Teller {
 }
 
 impl Teller {
+    /// Says who has ended the session then.
+    fn closes_as(self) -> ClosedBy {
+        match self {
+            Self::Move => ClosedBy::Reconnect,
+            Self::Break => ClosedBy::Server,
+        }
+    }
+
     /// Reads out of what happened in which phase who would tell the client.
     pub(super) fn of(phase: Phase, event: Event) -> Self {
         match (phase, event) {

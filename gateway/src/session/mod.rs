@@ -7,6 +7,7 @@ mod attach;
 mod carry;
 mod flood;
 mod handle;
+mod journal;
 mod order;
 mod progress;
 mod quiet_sign;
@@ -24,6 +25,7 @@ use handover_protocol::SessionId;
 use tokio::sync::OwnedSemaphorePermit;
 
 pub use handle::{Arrival, SessionHandle, clock_ms};
+pub use journal::Journal;
 pub use order::{Answer, HoldKind, Order, Question};
 pub use quiet_sign::QuietSign;
 pub use task::start;
@@ -52,6 +54,8 @@ pub struct Setup<C> {
     pub terms: Terms,
     /// What the session counts against, until it ends.
     pub seats: Seats,
+    /// What the access log says of it; none where it says nothing.
+    pub journal: Option<Box<Journal>>,
     /// Where the session is counted.
     pub metrics: Arc<Metrics>,
     /// Frames that one message may have.

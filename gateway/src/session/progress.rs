@@ -7,8 +7,9 @@ use handover_protocol::frame::{ViolationKind, encode_pong};
 use handover_protocol::machine::session::{Event, Phase};
 use tracing::debug;
 
+use super::journal::{ClosedBy, Parting, Traffic};
 use super::task::Task;
-use crate::relay::Fault;
+use crate::relay::{Direction, Fault};
 use crate::telemetry::label::{Limit, Side};
 use crate::tls::Wire;
 
@@ -76,10 +77,67 @@ impl Task {
     }
 
     /// Notes a Close that went by: who said or got it is about to leave, though the other may never answer.
-    fn note_parting(&self) {
+    fn note_parting(&mut self) {
         if self.up.has_seen_close() || self.down.has_seen_close() {
             self.handle.note_parting();
+            if let Some(journal) = &mut self.journal {
+                let by = if self.up.has_seen_close() {
+                    ClosedBy::Client
+                } else {
+                    ClosedBy::Server
+                };
+                journal.part(by, None);
+            }
         }
+    }
+
+    /// Notes who has left, where nobody has said goodbye before.
+    pub(super) fn note_parting_of(&mut self, event: Event) {
+        let Some(journal) = &mut self.journal else { return };
+        let by = match event {
+            Event::ClientClose | Event::ClientEof => ClosedBy::Client,
+            Event::SourceEof => ClosedBy::Server,
+            Event::Violation => ClosedBy::Violation,
+            Event::Tell
+            | Event::Hold
+            | Event::Drain
+            | Event::Confirm { .. }
+            | Event::CloseSource
+            | Event::Switch { .. }
+            | Event::Resume
+            | Event::Cut
+            | Event::Boundary
+            | Event::DrainReached
+            | Event::PingAnswered
+            | Event::Pong
+            | Event::AttachDone
+            | Event::AttachFailed
+            | Event::Deadline => ClosedBy::Reconnect,
+        };
+        journal.part(by, None);
+    }
+
+    /// Writes the session's last line.
+    pub(super) fn close_journal(&mut self) {
+        let Some(journal) = self.journal.take() else { return };
+        let of = |direction: &Direction| match direction.has_seen_close() {
+            true => direction.close_code(),
+            false => Some(NO_CLOSE),
+        };
+        let code = match journal.parting() {
+            Some(Parting { told: Some(code), .. }) => Some(code),
+            Some(Parting {
+                by: ClosedBy::Server, ..
+            }) => of(&self.down),
+            Some(_) | None => of(&self.up),
+        };
+        let traffic = Traffic {
+            messages_up: self.up.messages_passed(),
+            messages_down: self.down.messages_passed(),
+            bytes_up: self.up.bytes_passed(),
+            bytes_down: self.down.bytes_passed(),
+        };
+        journal.close(&self.handle.view(self.admission.board().id()), code, traffic);
     }
 
     /// Tells the machine once of each stream that has ended.
@@ -219,6 +277,9 @@ impl Task {
         }
     }
 }
+
+/// What stands for a stream that ended without a Close (RFC 6455 section 7.1.5); it is never sent.
+const NO_CLOSE: CloseCode = CloseCode::new(1006);
 
 /// Reads whether a violation is of a bound of ours rather than of the protocol.
 fn limit_of(kind: ViolationKind) -> Option<Limit> {

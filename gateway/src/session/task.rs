@@ -21,6 +21,7 @@ use super::attach::Attached;
 use super::carry::Teller;
 use super::flood::ControlFrames;
 use super::handle::SessionHandle;
+use super::journal::Journal;
 use super::order::{Answer, HoldKind, Order, Question};
 use super::quiet_sign::QuietSign;
 use super::silence::Silence;
@@ -88,6 +89,7 @@ pub(super) struct Task {
     pub(super) timer: Option<Pin<Box<Sleep>>>,
     /// After a switch, until the target has said something.
     pub(super) silence: Option<Silence>,
+    pub(super) journal: Option<Box<Journal>>,
     pub(super) admission: Admission,
     pub(super) awaits_answer: bool,
     pub(super) _seats: Seats,
@@ -158,6 +160,7 @@ impl Task {
             client,
             terms,
             seats,
+            journal,
             metrics,
             fragments_max,
             stall_timeout,
@@ -198,6 +201,9 @@ impl Task {
         let of_server = down.go_on_with(&limits, &said).err().map(|fault| (fault, Side::Server));
         server.metrics().sessions.inc();
         metrics.sessions_opened.inc();
+        if let Some(journal) = &journal {
+            journal.open(&handle.view(admission.board().id()), admission.generation());
+        }
         Some(Self {
             machine: Session::new(),
             client,
@@ -225,6 +231,7 @@ impl Task {
             moving: None,
             timer: None,
             silence: None,
+            journal,
             admission,
             awaits_answer: awaits,
             _seats: seats,
@@ -250,6 +257,7 @@ impl Task {
             }
         }
         self.report();
+        self.close_journal();
         self.server.metrics().sessions.dec();
         self.handle.set_passed(self.passed());
         self.handle.close();
@@ -394,6 +402,7 @@ impl Task {
         if before != after {
             if matches!(after, Phase::Leaving | Phase::Finishing | Phase::Ended) {
                 self.handle.note_parting();
+                self.note_parting_of(event);
             }
             self.set_timer();
         }

@@ -1,6 +1,6 @@
 //! The values that labels can take: closed lists, never boards or sessions.
 
-use handover_protocol::admin::{DrainState, Level};
+use handover_protocol::admin::{DrainState, Level, ServerState};
 
 /// A label whose values are known beforehand.
 pub trait Label: Copy + Eq + 'static {
@@ -72,6 +72,63 @@ label_of!(DrainState {
     Undoing = "undoing",
     Undone = "undone",
 });
+
+label_of!(ServerState {
+    Ready = "ready",
+    Cordoned = "cordoned",
+    Draining = "draining",
+    Down = "down",
+});
+
+label! {
+    /// What came of a health check.
+    CheckResult {
+        /// The server answered as it should.
+        Answered = "answered",
+        /// Nobody listens there.
+        Refused = "refused",
+        /// No answer came in time, or a wrong one.
+        Unanswered = "unanswered",
+        /// Somebody answered whose certificate is not believed; it proves nothing of the server.
+        Disbelieved = "disbelieved",
+        /// The gateway itself stood still; it proves nothing.
+        Stalled = "stalled",
+    }
+}
+
+label! {
+    /// Where boards of running drains are.
+    DrainBoards {
+        /// Still on a source.
+        Left = "left",
+        /// Of those: their move is under way.
+        Moving = "moving",
+        /// Of those: their users were told to reconnect of late.
+        PutOff = "put_off",
+    }
+}
+
+label! {
+    /// A part of a client's way to its session.
+    HandshakeStep {
+        /// TLS with the client.
+        Tls = "tls",
+        /// The board's gate: that it is known, placed and not held.
+        Enter = "enter",
+        /// The connection to its server, and its answer to the handshake.
+        Dial = "dial",
+    }
+}
+
+label! {
+    /// Why a log line reached nobody.
+    LogLoss {
+        /// Too many lines waited to be written.
+        QueueFull = "queue_full",
+        /// It could not be written.
+        WriteFailed = "write_failed",
+    }
+}
 
 label! {
     /// What a server is to a board that counts under it.
@@ -474,6 +531,11 @@ mod tests {
         }
         check::<Level>();
         check::<DrainState>();
+        check::<ServerState>();
+        check::<CheckResult>();
+        check::<DrainBoards>();
+        check::<HandshakeStep>();
+        check::<LogLoss>();
         check::<BoardRole>();
         check::<MoveResult>();
         check::<MoveStep>();

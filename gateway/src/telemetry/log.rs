@@ -1,12 +1,18 @@
 //! Logs: text for people at a terminal, one JSON object a line for everything else.
+//!
+//! A thread of its own writes them. Who logs never waits: where the reader of the log is too slow, or the disk behind it
+//! full, lines are lost and counted.
 
 use std::io::{self, IsTerminal};
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::util::TryInitError;
 use tracing_subscriber::{EnvFilter, Registry, reload};
+
+use super::loss::{self, Sink};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -40,6 +46,13 @@ pub enum LogError {
     Ended(#[source] reload::Error),
 }
 
+/// The log of the process; dropped, it waits a moment for lines that were not written.
+pub struct Log {
+    /// What is logged.
+    pub filter: LogFilter,
+    _writer: WorkerGuard,
+}
+
 /// What is logged, to be changed while the process runs.
 #[derive(Clone)]
 pub struct LogFilter {
@@ -67,7 +80,7 @@ impl LogFilter {
 ///
 /// # Errors
 /// When the filter is malformed, or logging was set up before.
-pub fn init(pinned: Option<&str>, configured: &str, format: LogFormat) -> Result<LogFilter, LogError> {
+pub fn init(pinned: Option<&str>, configured: &str, format: LogFormat) -> Result<Log, LogError> {
     let (filter, handle) = reload::Layer::new(parse(pinned.unwrap_or(configured))?);
     let is_terminal = io::stderr().is_terminal();
     let is_json = match format {
@@ -76,7 +89,13 @@ pub fn init(pinned: Option<&str>, configured: &str, format: LogFormat) -> Result
         LogFormat::Json => true,
     };
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(LINES_MAX)
+        .lossy(true)
+        .thread_name("log")
+        .finish(Sink(io::stderr()));
+    loss::watch_queue(writer.error_counter());
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     let set_up = if is_json {
         registry
             .with(layer.json().flatten_event(true).with_current_span(false))
@@ -85,9 +104,12 @@ pub fn init(pinned: Option<&str>, configured: &str, format: LogFormat) -> Result
         registry.with(layer.with_ansi(is_terminal)).try_init()
     };
     set_up.map_err(LogError::Twice)?;
-    Ok(LogFilter {
-        handle,
-        is_pinned: pinned.is_some(),
+    Ok(Log {
+        filter: LogFilter {
+            handle,
+            is_pinned: pinned.is_some(),
+        },
+        _writer: guard,
     })
 }
 
@@ -97,6 +119,9 @@ fn parse(filter: &str) -> Result<EnvFilter, LogError> {
         source,
     })
 }
+
+/// Lines that may wait to be written: a few MiB, and some seconds of a storm.
+const LINES_MAX: usize = 8192;
 
 #[cfg(test)]
 mod tests {

@@ -3,19 +3,22 @@
 //! Handles are taken once, at construction or when a server becomes known; nothing here looks a series up while bytes
 //! flow. Names end in their unit; labels are closed lists and server names.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use handover_protocol::admin::{DrainState, Level};
 use handover_protocol::{ReleaseName, ServerName};
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use super::Label;
 use super::family::{CounterGrid, CounterRow, GaugeRow, HistogramRow, register};
 use super::label::{
-    BoardRole, ControlCall, ControlFailure, Crossing, Direction, Fallback, Limit, MoveResult, MoveStep,
-    ProxyHeaderOutcome, RegistryOperation, ReloadResult, RequestOutcome, ServerTlsOutcome, Side, TakeoverResult,
-    TlsOutcome, UpgradeOutcome,
+    ControlCall, ControlFailure, Crossing, Direction, DrainBoards, Fallback, HandshakeStep, Limit, LogLoss, MoveResult,
+    MoveStep, ProxyHeaderOutcome, RegistryOperation, ReloadResult, RequestOutcome, ServerTlsOutcome, Side,
+    TakeoverResult, TlsOutcome, UpgradeOutcome,
 };
+use super::loss;
+use super::server::{ServerFamilies, ServerMetrics};
 use crate::config::MetricsConfig;
 use crate::tls::Certificate;
 
@@ -23,9 +26,7 @@ use crate::tls::Certificate;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    boards: IntGaugeVec,
-    boards_alias: Option<IntGaugeVec>,
-    sessions: IntGaugeVec,
+    servers: ServerFamilies,
     parked: IntGauge,
     parked_total: IntCounter,
     /// Sessions that were opened.
@@ -80,6 +81,14 @@ pub struct Metrics {
     pub control_call_seconds: HistogramRow<ControlCall>,
     /// Control calls that failed.
     pub control_failures: CounterGrid<ControlCall, ControlFailure>,
+    /// From a client's first byte to its session, in parts.
+    pub handshake_seconds: HistogramRow<HandshakeStep>,
+    held_boards: IntGauge,
+    /// Boards of the drains that run.
+    pub drain_boards: GaugeRow<DrainBoards>,
+    log_lost: CounterRow<LogLoss>,
+    /// Held while what the log has lost is brought up to this moment.
+    log_watch: Mutex<()>,
     /// Drains by state.
     pub drains: GaugeRow<DrainState>,
     /// How often the configuration was read anew.
@@ -88,19 +97,9 @@ pub struct Metrics {
     pub config_last_reload: IntGauge,
 }
 
-/// The gauges of one server; they stay until [`Metrics::forget_server`].
-#[derive(Debug, Clone)]
-pub struct ServerMetrics {
-    owned: IntGauge,
-    standby: IntGauge,
-    boards_alias: Option<IntGauge>,
-    /// Sessions that the gateway carries to the server.
-    pub sessions: IntGauge,
-}
-
-/// Counts one newcomer that waits for a board, until it is dropped.
+/// Counts one newcomer that waits for a board, or one board whose sessions are held, until it is dropped.
 #[derive(Debug)]
-pub struct Parked(IntGauge);
+pub struct Counted(IntGauge);
 
 /// Says which setting cannot be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -143,17 +142,7 @@ impl Metrics {
         );
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let metrics = Self {
-            boards: gauge(
-                "handover_boards",
-                "Open boards: each once as owner, and where it is being moved to also as standby.",
-                &["server", "release", "role"],
-            ),
-            boards_alias: None,
-            sessions: gauge(
-                "handover_sessions",
-                "Sessions that the gateway carries, by server.",
-                &["server"],
-            ),
+            servers: ServerFamilies::register(into, STEP_BUCKETS),
             parked: register(
                 into,
                 IntGauge::new(
@@ -166,19 +155,21 @@ impl Metrics {
             takeovers: CounterRow::register(
                 into,
                 "handover_takeovers_total",
-                "Boards whose server was gone, by what became of them.",
+                "Boards whose server was gone: taken by another, or failed and tried again. Any is worth a look; failed ones serve \
+                 nobody.",
                 "result",
             ),
             moves: CounterGrid::register(
                 into,
                 "handover_moves_total",
-                "Moves that ended, by how and at which level.",
+                "Moves that ended: moved, undone (the source serves as before), forced (granted and not confirmed), lost (somebody \
+                 else changed the placement). Forced and lost ones want an operator.",
                 ["result", "level"],
             ),
             move_step_seconds: HistogramRow::register(
                 into,
                 "handover_move_step_seconds",
-                "How long each step of a move took.",
+                "How long each step of a move took, by its end whatever it was. Users wait from hold to switch, nobody during prepare.",
                 "step",
                 STEP_BUCKETS,
             ),
@@ -199,28 +190,32 @@ impl Metrics {
             fallbacks: CounterRow::register(
                 into,
                 "handover_fallbacks_total",
-                "Sessions that were to cross transparently and were told to reconnect.",
+                "Sessions that were to cross with their socket open and were told to reconnect, by why.",
                 "reason",
             ),
             bounced_sessions: counter(
                 "handover_bounced_sessions_total",
-                "Sessions told to reconnect whose user may have been told within the bounce limit before.",
+                "Sessions told to reconnect, by a broken connection or because they could not cross, whose user moves may have \
+                 told bounce_count times within bounce_limit before; never by a move's plan.",
             ),
             counts_drifts: counter(
                 "handover_counts_drifts_total",
-                "Moves that did not begin because gateway and source count different sessions.",
+                "Moves that did not begin because gateway and source count different sessions: somebody connects past the gateway, \
+                 or one side has lost track.",
             ),
             silent_targets: counter(
                 "handover_silent_targets_total",
-                "Sessions that crossed, spoke to their target and heard nothing from it.",
+                "Sessions that used to be answered, crossed, spoke to their target and heard nothing from it for 5 s. Look at once: \
+                 the target hangs, or misses what it must hear first.",
             ),
             unconfirmed_sessions: counter(
                 "handover_unconfirmed_sessions_total",
-                "Moved sessions of which something could not be confirmed.",
+                "Moved sessions of which something could not be confirmed, as is common with opaque servers. With contract servers \
+                 any is worth a look.",
             ),
             parked_expired: counter(
                 "handover_parked_expired_total",
-                "Newcomers that waited for a board longer than a hold may last.",
+                "Newcomers that were refused after waiting for a board for as long as a hold may last.",
             ),
             messages: CounterRow::register(
                 into,
@@ -237,7 +232,9 @@ impl Metrics {
             limit_hits: CounterRow::register(
                 into,
                 "handover_limit_hits_total",
-                "How often a bound was reached.",
+                "How often a bound was reached; the label is the setting's name, open_files and local_ports are the \
+                 operating system's, control_body_bytes_max (4 MiB) and admin_connections_max (256) are fixed. A bound that bites \
+                 all the time is too low, or somebody uses it up.",
                 "limit",
             ),
             protocol_violations: CounterRow::register(
@@ -246,11 +243,16 @@ impl Metrics {
                 "Sessions that ended because a peer broke the WebSocket protocol.",
                 "side",
             ),
-            upgrades: CounterRow::register(into, "handover_upgrades_total", "WebSocket handshakes.", "outcome"),
+            upgrades: CounterRow::register(
+                into,
+                "handover_upgrades_total",
+                "WebSocket handshakes of clients, by what became of them.",
+                "outcome",
+            ),
             tls_handshakes: CounterRow::register(
                 into,
                 "handover_tls_handshakes_total",
-                "TLS handshakes with clients.",
+                "TLS handshakes with clients, by what became of them.",
                 "outcome",
             ),
             admin_tls_handshakes: CounterRow::register(
@@ -267,7 +269,7 @@ impl Metrics {
             ),
             certificate_ends: gauge(
                 "handover_tls_certificate_not_after_seconds",
-                "Until when a certificate that clients or servers are shown holds, in seconds since 1970.",
+                "Until when a certificate that clients or servers are shown holds, in seconds since 1970. Renew it in time.",
                 &["certificate"],
             ),
             server_tls: register(
@@ -280,17 +282,23 @@ impl Metrics {
                     &["server", "outcome"],
                 ),
             ),
-            requests: CounterRow::register(into, "handover_requests_total", "Plain requests.", "outcome"),
+            requests: CounterRow::register(
+                into,
+                "handover_requests_total",
+                "Plain requests of clients, by what became of them.",
+                "outcome",
+            ),
             registry_seconds: HistogramRow::register(
                 into,
                 "handover_registry_seconds",
-                "How long the registry took.",
+                "How long the registry took, its wait for others' writes and the sync of the disk included. Moves cannot commit \
+                 faster than compare_and_set.",
                 "operation",
                 REGISTRY_BUCKETS,
             ),
             registry_unknown: counter(
                 "handover_registry_unknown_total",
-                "Writes to the registry of which the outcome was not known.",
+                "Writes to the registry of which nobody knew whether they happened; they are read back. The disk fails or hangs.",
             ),
             control_call_seconds: HistogramRow::register(
                 into,
@@ -302,13 +310,13 @@ impl Metrics {
             control_failures: CounterGrid::register(
                 into,
                 "handover_control_failures_total",
-                "Control calls that failed.",
+                "Control calls that failed, by call and why. unauthorized: compare the token files.",
                 ["call", "reason"],
             ),
             config_reloads: CounterRow::register(
                 into,
                 "handover_config_reloads_total",
-                "How often the configuration was read anew while the gateway ran.",
+                "How often the configuration was read anew while the gateway ran; refused: it was wrong, and the old one holds.",
                 "result",
             ),
             config_last_reload: register(
@@ -318,9 +326,45 @@ impl Metrics {
                     "When the configuration was last read and found right, in seconds since 1970.",
                 ),
             ),
-            drains: GaugeRow::register(into, "handover_drains", "Drains, by state.", "state"),
+            handshake_seconds: HistogramRow::register(
+                into,
+                "handover_handshake_seconds",
+                "How long the parts of a client's way to its session took, refused ones included. Long enters are boards \
+                 that are held or placed, long dials are slow servers.",
+                "step",
+                STEP_BUCKETS,
+            ),
+            held_boards: register(
+                into,
+                IntGauge::new(
+                    "handover_held_boards",
+                    "Boards whose sessions a move holds at this moment. No hold outlives its hold_timeout.",
+                ),
+            ),
+            drain_boards: GaugeRow::register(
+                into,
+                "handover_drain_boards",
+                "Boards of running and paused drains that are still on a source: left are all of them, moving and put_off \
+                 those whose move is under way and those whose users were told to reconnect of late.",
+                "state",
+            ),
+            log_lost: CounterRow::register(
+                into,
+                "handover_log_lines_lost_total",
+                "Log lines that reached nobody: whoever reads the log is too slow, or it cannot be written.",
+                "reason",
+            ),
+            log_watch: Mutex::new(()),
+            drains: GaugeRow::register(
+                into,
+                "handover_drains",
+                "Drains that the gateway remembers, by state; a failed one has left boards behind.",
+                "state",
+            ),
             registry,
         };
+        let process = metrics.registry.register(Box::new(ProcessCollector::for_self()));
+        process.expect("names of ours are not those of the process");
         metrics.with_alias(config)
     }
 
@@ -336,22 +380,13 @@ impl Metrics {
         let family =
             IntGaugeVec::new(Opts::new(name.as_ref(), help), &[config.open_boards_label.as_ref()]).map_err(fails)?;
         self.registry.register(Box::new(family.clone())).map_err(fails)?;
-        self.boards_alias = Some(family);
+        self.servers.boards_alias = Some(family);
         Ok(self)
     }
 
     /// Takes the handles of one server, at zero.
     pub fn server(&self, server: &ServerName, release: &ReleaseName) -> ServerMetrics {
-        let name = server.as_str();
-        ServerMetrics {
-            owned: self.boards_of(name, release, BoardRole::Owner),
-            standby: self.boards_of(name, release, BoardRole::Standby),
-            boards_alias: self
-                .boards_alias
-                .as_ref()
-                .map(|family| family.with_label_values(&[name])),
-            sessions: self.sessions.with_label_values(&[name]),
-        }
+        self.servers.of(server, release)
     }
 
     /// Takes the counters of TLS with one server, at zero.
@@ -359,32 +394,26 @@ impl Metrics {
         CounterRow::of_family(&self.server_tls, server.as_str())
     }
 
-    fn boards_of(&self, server: &str, release: &ReleaseName, role: BoardRole) -> IntGauge {
-        self.boards.with_label_values(&[server, release.as_str(), role.text()])
-    }
-
     /// Ends the series of a server that has left; what its handles still count is shown no more.
     pub fn forget_server(&self, server: &ServerName, release: &ReleaseName) {
-        let name = server.as_str();
-        // Each fails only where the series has gone already.
-        for role in BoardRole::ALL {
-            let _ = self.boards.remove_label_values(&[name, release.as_str(), role.text()]);
-        }
-        let _ = self.sessions.remove_label_values(&[name]);
+        self.servers.forget(server, release);
         for outcome in ServerTlsOutcome::ALL {
-            let _ = self.server_tls.remove_label_values(&[name, outcome.text()]);
-        }
-        if let Some(family) = &self.boards_alias {
-            let _ = family.remove_label_values(&[name]);
+            // It fails only where the series has gone already.
+            let _ = self.server_tls.remove_label_values(&[server.as_str(), outcome.text()]);
         }
     }
 
     /// Counts a newcomer that waits for a board.
     #[must_use = "the newcomer is counted until this is dropped"]
-    pub fn parked(&self) -> Parked {
-        self.parked.inc();
+    pub fn parked(&self) -> Counted {
         self.parked_total.inc();
-        Parked(self.parked.clone())
+        Counted::of(&self.parked)
+    }
+
+    /// Counts a board whose sessions are held.
+    #[must_use = "the board is counted until this is dropped"]
+    pub fn held_board(&self) -> Counted {
+        Counted::of(&self.held_boards)
     }
 
     /// Counts a newcomer that waited for too long.
@@ -392,8 +421,17 @@ impl Metrics {
         self.parked_expired.inc();
     }
 
+    fn note_lost_lines(&self) {
+        let _watch = self.log_watch.lock().unwrap_or_else(PoisonError::into_inner);
+        for how in LogLoss::ALL {
+            let counter = self.log_lost.of(*how);
+            counter.inc_by(loss::lost(*how).saturating_sub(counter.get()));
+        }
+    }
+
     /// Writes every series in Prometheus's text format, version 0.0.4.
     pub fn render(&self) -> String {
+        self.note_lost_lines();
         let mut text = Vec::new();
         TextEncoder::new()
             .encode(&self.registry.gather(), &mut text)
@@ -402,19 +440,14 @@ impl Metrics {
     }
 }
 
-impl ServerMetrics {
-    /// Tells how many open boards the server owns, and how many are being moved to it.
-    pub fn set_boards(&self, owned: usize, standby: usize) {
-        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.owned.set(number(owned));
-        self.standby.set(number(standby));
-        if let Some(alias) = &self.boards_alias {
-            alias.set(number(owned));
-        }
+impl Counted {
+    fn of(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
     }
 }
 
-impl Drop for Parked {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -436,118 +469,4 @@ const REGISTRY_BUCKETS: &[f64] = &[
 ];
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn metrics() -> Metrics {
-        Metrics::new(&MetricsConfig::default()).unwrap()
-    }
-
-    fn holds(text: &str, line: &str) -> bool {
-        text.lines().any(|other| other == line)
-    }
-
-    #[test]
-    fn every_series_is_there_at_zero_from_the_start() {
-        let text = metrics().render();
-        let check = |line: &str| assert!(holds(&text, line), "{line} in\n{text}");
-        check("handover_moves_total{level=\"opaque\",result=\"forced\"} 0");
-        check("handover_moves_total{level=\"contract\",result=\"moved\"} 0");
-        check("handover_move_step_seconds_count{step=\"drain_down\"} 0");
-        check("handover_blackout_seconds_count{mode=\"transparent\"} 0");
-        check("handover_hold_seconds_bucket{mode=\"reconnect\",le=\"0.0005\"} 0");
-        check("handover_hold_seconds_bucket{mode=\"reconnect\",le=\"5\"} 0");
-        check("handover_fallbacks_total{reason=\"boundary\"} 0");
-        check("handover_limit_hits_total{limit=\"hold_bytes\"} 0");
-        check("handover_control_failures_total{call=\"thaw\",reason=\"unanswered\"} 0");
-        check("handover_drains{state=\"running\"} 0");
-        check("handover_parked 0");
-        check("handover_parked_total 0");
-        check("handover_parked_expired_total 0");
-        check("handover_registry_unknown_total 0");
-        check("handover_sessions_opened_total 0");
-        check("handover_unconfirmed_sessions_total 0");
-        check("handover_bounced_sessions_total 0");
-        check("handover_counts_drifts_total 0");
-        check("handover_silent_targets_total 0");
-        check("handover_limit_hits_total{limit=\"bounce_limit\"} 0");
-        check(concat!(
-            "handover_build_info{version=\"",
-            env!("CARGO_PKG_VERSION"),
-            "\"} 1"
-        ));
-    }
-
-    #[test]
-    fn each_pair_of_labels_counts_for_itself() {
-        let metrics = metrics();
-        metrics.moves.of(MoveResult::Undone, Level::Opaque).inc_by(2);
-        metrics.moves.of(MoveResult::Moved, Level::Contract).inc_by(3);
-        let text = metrics.render();
-        assert!(holds(
-            &text,
-            "handover_moves_total{level=\"opaque\",result=\"undone\"} 2"
-        ));
-        assert!(holds(
-            &text,
-            "handover_moves_total{level=\"contract\",result=\"moved\"} 3"
-        ));
-        assert_eq!(text.matches("handover_moves_total{").count(), 8);
-    }
-
-    #[test]
-    fn open_boards_have_their_older_name_too_until_the_server_leaves() {
-        let metrics = metrics();
-        let (name, release) = ("board-1".parse().unwrap(), "r1".parse().unwrap());
-        let server = metrics.server(&name, &release);
-        server.set_boards(7, 2);
-        server.sessions.inc();
-        let text = metrics.render();
-        assert!(holds(&text, "rtb_spaces_count{instance=\"board-1\"} 7"), "{text}");
-        for line in [
-            "handover_boards{release=\"r1\",role=\"owner\",server=\"board-1\"} 7",
-            "handover_boards{release=\"r1\",role=\"standby\",server=\"board-1\"} 2",
-        ] {
-            assert!(holds(&text, line), "{text}");
-        }
-        assert!(holds(&text, "handover_sessions{server=\"board-1\"} 1"));
-        metrics.forget_server(&name, &release);
-        assert!(!metrics.render().contains("board-1"));
-    }
-
-    #[test]
-    fn an_alias_can_be_another_none_or_impossible() {
-        let with = |alias: Option<&str>| {
-            Metrics::new(&MetricsConfig {
-                open_boards_alias: alias.map(Into::into),
-                ..MetricsConfig::default()
-            })
-        };
-        let server = |metrics: &Metrics| metrics.server(&"s".parse().unwrap(), &"r".parse().unwrap());
-        let other = with(Some("open_rooms")).unwrap();
-        server(&other).set_boards(1, 0);
-        assert!(holds(&other.render(), "open_rooms{instance=\"s\"} 1"));
-        let none = with(None).unwrap();
-        server(&none).set_boards(1, 0);
-        assert!(!none.render().contains("instance="));
-        let labelled = Metrics::new(&MetricsConfig {
-            open_boards_label: "node".into(),
-            ..MetricsConfig::default()
-        })
-        .unwrap();
-        server(&labelled).set_boards(1, 0);
-        assert!(holds(&labelled.render(), "rtb_spaces_count{node=\"s\"} 1"));
-        assert!(with(Some("no name")).unwrap_err().to_string().contains("no name"));
-        assert!(with(Some("handover_boards")).is_err());
-    }
-
-    #[test]
-    fn a_parked_newcomer_is_counted_while_it_waits() {
-        let metrics = metrics();
-        let waiting = metrics.parked();
-        assert!(holds(&metrics.render(), "handover_parked 1"));
-        drop(waiting);
-        let text = metrics.render();
-        assert!(holds(&text, "handover_parked 0") && holds(&text, "handover_parked_total 1"));
-    }
-}
+mod tests;

@@ -19,6 +19,8 @@ use tracing::{Instrument, info, info_span, warn};
 use super::control::ControlClient;
 use super::server::Server;
 use crate::config::HealthConfig;
+use crate::telemetry::EVENT;
+use crate::telemetry::label::CheckResult;
 use crate::tls::ServerTlsFault;
 
 /// Starts the tasks that ask servers.
@@ -112,21 +114,36 @@ impl Poll {
         let verdict = self.health.handle(event, self.epoch.elapsed());
         match verdict {
             Verdict::Down if before != verdict => tell_down(&self.server),
-            Verdict::Up if before == Verdict::Down => info!("the server is back"),
+            Verdict::Up if before == Verdict::Down => {
+                let server = self.server.name().as_str();
+                info!(target: EVENT, event = "server", server, change = "up", "the server is back");
+            }
             Verdict::Unknown | Verdict::Up | Verdict::Suspect | Verdict::Down => {}
         }
+    }
+
+    fn answered(&mut self) {
+        self.fault = None;
+        self.server.metrics().checks(CheckResult::Answered).inc();
+        self.judge(Event::Answered);
     }
 
     /// Turns a failed question into evidence; one that took far too long says that the gateway stood still.
     fn failed(&mut self, asked_at: Instant, failure: Failure) {
         let overdue = asked_at.elapsed().saturating_sub(self.config.timeout);
         let asked_at = asked_at.duration_since(self.epoch);
-        let evidence = match failure {
-            Failure::Refused => Event::Refused { asked_at },
-            Failure::Silent => Event::Silent { asked_at },
-            Failure::Disbelieved => Event::Disbelieved,
+        let (result, evidence) = match failure {
+            Failure::Refused => (CheckResult::Refused, Event::Refused { asked_at }),
+            Failure::Silent => (CheckResult::Unanswered, Event::Silent { asked_at }),
+            Failure::Disbelieved => (CheckResult::Disbelieved, Event::Disbelieved),
         };
-        self.judge(if overdue >= STALL_MIN { Event::Stalled } else { evidence });
+        let (result, evidence) = if overdue >= STALL_MIN {
+            (CheckResult::Stalled, Event::Stalled)
+        } else {
+            (result, evidence)
+        };
+        self.server.metrics().checks(result).inc();
+        self.judge(evidence);
     }
 
     /// Asks a contract server who it is, and what it holds where that is due.
@@ -165,13 +182,15 @@ impl Poll {
         }
         match &before.incarnation {
             Some(known) if *known != report.incarnation => {
-                info!(incarnation = %report.incarnation, "the server was restarted");
+                self.server.metrics().restarts.inc();
+                let server = self.server.name().as_str();
+                info!(target: EVENT, event = "server", server, change = "restarted", incarnation = %report.incarnation,
+                    "the server was restarted");
                 self.boards_due = Instant::now();
             }
             Some(_) | None => {}
         }
-        self.fault = None;
-        self.judge(Event::Answered);
+        self.answered();
         let verdict = self.health.verdict();
         self.tell_readiness(report.ready);
         self.server.hear(|status| {
@@ -195,8 +214,7 @@ impl Poll {
         let server = Arc::clone(&self.server);
         match server.traffic().knock(asked_at + self.config.timeout).await {
             Ok(()) => {
-                self.fault = None;
-                self.judge(Event::Answered);
+                self.answered();
                 let verdict = self.health.verdict();
                 self.tell_readiness(true);
                 self.server.hear(|status| {
@@ -221,7 +239,8 @@ impl Poll {
     /// Notes that the server does not answer as it should. Its boards stay where they are: this proves nothing.
     fn silent(&mut self, fault: String) {
         if self.fault.as_ref() != Some(&fault) {
-            warn!(fault, "the server is not to be had");
+            warn!(target: EVENT, event = "server", server = self.server.name().as_str(), change = "failing", fault,
+                "the server is not to be had");
             self.fault = Some(fault.clone());
         }
         let verdict = self.health.verdict();
@@ -250,7 +269,8 @@ impl Poll {
     fn tell_readiness(&self, is_ready: bool) {
         let before = self.server.status();
         if is_ready != before.is_ready || !before.was_asked {
-            info!(is_ready, "the server's readiness changed");
+            let change = if is_ready { "ready" } else { "not_ready" };
+            info!(target: EVENT, event = "server", server = self.server.name().as_str(), change, "the server's readiness changed");
         }
     }
 
@@ -315,10 +335,13 @@ impl std::fmt::Display for Chain<'_> {
 }
 
 fn tell_down(server: &Server) {
+    let name = server.name().as_str();
     if server.has_contract() {
-        warn!("the server is down; its boards are activated elsewhere");
+        warn!(target: EVENT, event = "server", server = name, change = "down",
+            "the server is down; its boards are activated elsewhere");
     } else {
-        warn!("the server is down; its boards stay its own until somebody says that its process is gone");
+        warn!(target: EVENT, event = "server", server = name, change = "down",
+            "the server is down; its boards stay its own until somebody says that its process is gone");
     }
 }
 

@@ -105,6 +105,16 @@ pub enum ServerState {
     Down,
 }
 
+impl ServerState {
+    /// Returns the state of a server while a drain empties it: one that answers is draining.
+    pub fn while_drained(self) -> Self {
+        match self {
+            Self::Ready | Self::Cordoned | Self::Draining => Self::Draining,
+            Self::Down => Self::Down,
+        }
+    }
+}
+
 /// Where a server is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

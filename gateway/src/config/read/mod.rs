@@ -26,7 +26,7 @@ use self::server::ReadServers;
 use self::tree::{Item, Section};
 use super::finding::{Findings, Severity};
 use super::overrides::overlay;
-use super::{Config, Listen, LogConfig, MetricsConfig, RegistryConfig, Releases, Shutdown};
+use super::{AccessLog, Config, Listen, LogConfig, MetricsConfig, RegistryConfig, Releases, Shutdown};
 use crate::telemetry::{REDACTED_NAMES, Redaction};
 
 /// Reads a file's text; none where something is wrong, and `findings` says what.
@@ -188,6 +188,17 @@ fn read_log(mut section: Section<'_>) -> LogConfig {
             return None;
         }
         Some(text.into())
+    });
+    section.default("access", "\"sessions\"".to_owned());
+    section.read("access", &mut log.access, |item| match item.text()? {
+        "off" => Some(AccessLog::Off),
+        "sessions" => Some(AccessLog::Sessions),
+        "all" => Some(AccessLog::All),
+        _ => {
+            let fix = "write \"off\", \"sessions\", or \"all\" for plain requests too";
+            item.spot.fault("does not say whose coming and going is logged", fix);
+            None
+        }
     });
     section.default("redact", format!("{REDACTED_NAMES:?}"));
     section.read("redact", &mut log.redaction, read_redaction);
