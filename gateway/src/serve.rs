@@ -119,7 +119,9 @@ async fn serve(
         .await??;
     let admin_listener = admin_listener.secured(operators.clone());
     let file = config.registry.file.clone();
-    let store = tokio::task::spawn_blocking(move || EmbeddedRegistry::open(&file)).await??;
+    let syncs = metrics.registry_sync_seconds.clone();
+    let told = Box::new(move |took: Duration| syncs.observe(took.as_secs_f64()));
+    let store = tokio::task::spawn_blocking(move || EmbeddedRegistry::open_watched(&file, told)).await??;
     let registry: Arc<dyn Registry> = Arc::new(ObservedRegistry::new(store, Arc::clone(&metrics)));
     let servers = Servers::new(&config.servers, &config.limits, &metrics);
     for (name, record) in registry.servers().await? {

@@ -14,7 +14,7 @@ use super::operation::{
     Answer, CompareAndSet, DrainParts, Drains, ForgetDrain, Load, Operation, PutDrain, PutDrainPart, PutServer, Read,
     Servers,
 };
-use super::writer::Writer;
+use super::writer::{SyncTold, Writer};
 use super::{CasError, DrainRecord, Registry, RegistryError, RegistryFuture, ServerRecord};
 
 /// A registry in a local file. Callers wait in order while its queue is full.
@@ -33,8 +33,20 @@ impl EmbeddedRegistry {
         Self::open_on(path, file_backing())
     }
 
+    /// The same, with somebody who is told how long each transaction took to be on the disk.
+    ///
+    /// # Errors
+    /// As [`EmbeddedRegistry::open`].
+    pub fn open_watched(path: &Path, told: SyncTold) -> Result<Self, OpenError> {
+        Self::open_told(path, file_backing(), told)
+    }
+
     pub(super) fn open_on(path: &Path, backing: Backing) -> Result<Self, OpenError> {
-        let writer = Writer::open(path.to_owned(), backing)?;
+        Self::open_told(path, backing, Box::new(|_| {}))
+    }
+
+    fn open_told(path: &Path, backing: Backing, told: SyncTold) -> Result<Self, OpenError> {
+        let writer = Writer::open(path.to_owned(), backing, told)?;
         let (sender, receiver) = mpsc::channel(QUEUE_OPERATIONS_MAX);
         let thread = thread::Builder::new()
             .name("registry".to_owned())

@@ -31,7 +31,11 @@ pub(super) struct Writer {
     backing: Backing,
     signs: Arc<Signs>,
     file: FileState,
+    told: SyncTold,
 }
+
+/// Is told, on the registry's thread, how long a transaction took to be on the disk.
+pub type SyncTold = Box<dyn Fn(Duration) + Send>;
 
 /// Whether the file is to be had.
 enum FileState {
@@ -41,7 +45,7 @@ enum FileState {
 
 impl Writer {
     /// Opens the file for a thread to come.
-    pub(super) fn open(path: PathBuf, backing: Backing) -> Result<Self, OpenError> {
+    pub(super) fn open(path: PathBuf, backing: Backing, told: SyncTold) -> Result<Self, OpenError> {
         let signs = Arc::new(Signs::default());
         let file = guarded(&path, || RegistryFile::open(&path, &backing, &signs))?;
         Ok(Self {
@@ -49,6 +53,7 @@ impl Writer {
             backing,
             signs,
             file: FileState::Open(file),
+            told,
         })
     }
 
@@ -71,7 +76,7 @@ impl Writer {
             FileState::Closed { failure, .. } => return Fate::NotWritten(Arc::clone(failure)),
         };
         self.signs.header_written.store(false, Ordering::Relaxed);
-        let Err(error) = carry_out(file, batch) else {
+        let Err(error) = carry_out(file, batch, &self.told) else {
             return Fate::Synced;
         };
         let may_show = self.signs.header_written.load(Ordering::Relaxed);
@@ -123,7 +128,7 @@ impl Writer {
 }
 
 /// Runs the batch in a transaction, and commits that where something was written.
-fn carry_out(file: &RegistryFile, batch: &mut [Box<dyn Operation>]) -> Result<(), redb::Error> {
+fn carry_out(file: &RegistryFile, batch: &mut [Box<dyn Operation>], told: &SyncTold) -> Result<(), redb::Error> {
     let transaction = file.database.begin_write()?;
     let mut tables = Tables {
         placements: transaction.open_table(PLACEMENTS)?,
@@ -138,7 +143,9 @@ fn carry_out(file: &RegistryFile, batch: &mut [Box<dyn Operation>]) -> Result<()
     let has_written = tables.has_written;
     drop(tables);
     if has_written {
+        let begun = Instant::now();
         transaction.commit()?;
+        told(begun.elapsed());
     } else {
         transaction.abort()?;
     }

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use handover_protocol::admin::{DrainState, Level};
 use handover_protocol::{ReleaseName, ServerName};
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
 use super::Label;
 use super::family::{CounterGrid, CounterRow, GaugeRow, HistogramRow, register};
@@ -75,6 +77,8 @@ pub struct Metrics {
     pub requests: CounterRow<RequestOutcome>,
     /// How long the registry took.
     pub registry_seconds: HistogramRow<RegistryOperation>,
+    /// How long the registry's transactions took to be on the disk.
+    pub registry_sync_seconds: Histogram,
     /// Writes to the registry of which the outcome was not known.
     pub registry_unknown: IntCounter,
     /// How long control calls took, failed ones included.
@@ -295,6 +299,17 @@ impl Metrics {
                  faster than compare_and_set.",
                 "operation",
                 REGISTRY_BUCKETS,
+            ),
+            registry_sync_seconds: register(
+                into,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "handover_registry_sync_seconds",
+                        "How long the registry's transactions took to be on the disk; many writes share one. Commits of moves \
+                         wait for it while users are held: a slow disk is a long blackout.",
+                    )
+                    .buckets(REGISTRY_BUCKETS.to_vec()),
+                ),
             ),
             registry_unknown: counter(
                 "handover_registry_unknown_total",

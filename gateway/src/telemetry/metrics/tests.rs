@@ -37,6 +37,7 @@ fn every_series_is_there_at_zero_from_the_start() {
         text.contains("\nprocess_open_fds ") && text.contains("\nprocess_resident_memory_bytes "),
         "{text}"
     );
+    check("handover_registry_sync_seconds_count 0");
     check("handover_parked 0");
     check("handover_parked_total 0");
     check("handover_parked_expired_total 0");
