@@ -6,6 +6,8 @@ use handover_protocol::admin::{DrainMode, MoveRequest};
 use handover_tests::{BoardServer, Database, Gateway, GatewayBuilder, LogSink, Program, Route, User, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// Two releases of one server each.
 struct Stage {
@@ -230,17 +232,15 @@ async fn check_that_no_log_stops_the_gateway(sink: LogSink, reason: &str) {
     let stage = Stage::start().await;
     let gateway = stage
         .gateway()
-        .toml("\n[log]\nfilter = \"trace\"\n")
+        .toml("\n[log]\naccess = \"all\"\n")
         .log_to(sink)
         .start()
         .await;
     gateway.all_ready().await;
     let mut ann = User::join(gateway.traffic(), "b", "ann").await;
+    // More lines than may wait.
+    ask_often(&gateway, 10_000).await;
     eventually("lines are lost and counted", SOON, || async {
-        // Each call says much at this level.
-        for _ in 0..50 {
-            gateway.admin().servers().await.expect("the gateway answers");
-        }
         let metrics = gateway.admin().metrics().await.expect("it answers");
         metrics.value("handover_log_lines_lost_total", &[("reason", reason)]) > Some(0.0)
     })
@@ -257,6 +257,26 @@ async fn check_that_no_log_stops_the_gateway(sink: LogSink, reason: &str) {
     ann.saved(seq).await;
     gateway.process().terminate();
     assert!(gateway.process().exited(SOON).await.success());
+}
+
+/// Asks one after the other, on one connection, for what no route takes.
+async fn ask_often(gateway: &Gateway, times: usize) {
+    let stream = TcpStream::connect(gateway.traffic())
+        .await
+        .expect("the gateway listens");
+    let (mut answers, mut requests) = stream.into_split();
+    let asking = async {
+        for number in 1..=times {
+            let connection = if number == times { "close" } else { "keep-alive" };
+            let request = format!("GET /nowhere HTTP/1.1\r\nHost: here\r\nConnection: {connection}\r\n\r\n");
+            requests.write_all(request.as_bytes()).await.expect("the gateway reads");
+        }
+    };
+    let mut heard = Vec::new();
+    let ((), read) = tokio::join!(asking, answers.read_to_end(&mut heard));
+    read.expect("the gateway answers");
+    let heard = String::from_utf8(heard).expect("answers are text");
+    assert_eq!(heard.matches("HTTP/1.1 404").count(), times);
 }
 
 #[tokio::test]

@@ -222,9 +222,11 @@ async fn each_rule_speaks_of_series_that_there_are() {
     let names = rules
         .split(|letter| !is_part(letter))
         .filter(|word| word.starts_with("handover_"));
+    let listed = std::fs::read_to_string(workspace().join("docs/metrics.md")).expect("it is there");
     for name in names {
+        // Certificates are shown where there are some; the list of all series is written from the code.
         assert!(
-            shown.text().contains(&format!("\n{name}")),
+            shown.text().contains(&format!("\n{name}")) || listed.contains(&format!("\n| `{name}` ")),
             "an alert asks for {name}, which nobody shows"
         );
     }

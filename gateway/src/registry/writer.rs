@@ -35,7 +35,7 @@ pub(super) struct Writer {
 }
 
 /// Is told, on the registry's thread, how long a transaction took to be on the disk.
-pub type SyncTold = Box<dyn Fn(Duration) + Send>;
+pub(super) type SyncTold = Box<dyn Fn(Duration) + Send>;
 
 /// Whether the file is to be had.
 enum FileState {
