@@ -147,7 +147,8 @@ fn a_parked_newcomer_is_counted_while_it_waits() {
 fn document() -> String {
     let metrics = metrics();
     metrics.server(&"board-1".parse().unwrap(), &"r1".parse().unwrap());
-    metrics.set_certificate_ends(std::iter::once(("app.pem".to_owned(), 0)));
+    metrics.server_tls(&"board-1".parse().unwrap());
+    metrics.certificate_ends.with_label_values(&["app.pem"]).set(0);
     let mut text = String::from(DOCUMENT_HEAD);
     for family in metrics.registry.gather() {
         let mut labels: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
