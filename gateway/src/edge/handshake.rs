@@ -164,7 +164,7 @@ async fn attempt(
                 connection: client.take_seat(),
                 session: seat,
             },
-            journal: shown.map(|target| Journal::new(target)),
+            journal: shown.map(Journal::new),
             metrics: Arc::clone(&edge.metrics),
             fragments_max: limits.message_fragments_max,
             stall_timeout: limits.stall_timeout,

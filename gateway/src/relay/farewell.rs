@@ -17,7 +17,9 @@ pub(super) fn code_of(limits: &Limits, mut scanner: Scanner, bytes: &[u8]) -> Op
                 key = header.mask;
                 is_whole = true;
             }
-            Some(Event::FrameEnd { opcode, .. }) if opcode == Opcode::Close => {
+            Some(Event::FrameEnd {
+                opcode: Opcode::Close, ..
+            }) => {
                 return is_whole.then(|| code_in(passed, key));
             }
             Some(Event::Header(_) | Event::FrameEnd { .. }) => {}
