@@ -1,18 +1,12 @@
 //! Plain HTTP while its board moves: what is under way is finished where it began or cut where the route says so, what
-//! comes meanwhile waits for the new owner, and who would wait too long is told when to come back.
+//! comes meanwhile waits for the new owner.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use handover_protocol::admin::{DrainMode, MoveReport, MoveRequest};
-use handover_tests::{
-    BoardServer, Call, ControlMeddler, Database, Gateway, Program, RawClient, Route, ScriptedOrigin, Trick, User,
-    eventually,
-};
-use http::StatusCode;
-use tokio::sync::Semaphore;
+use handover_tests::{Gateway, RawClient, Route, ScriptedOrigin, eventually};
 
-use super::{only_status, values};
+use super::only_status;
 
 /// A gateway before two servers that know nothing of it; the board is the first's.
 struct Pair {
@@ -170,67 +164,6 @@ async fn a_stream_of_events_keeps_its_board_where_it_is_unless_the_route_has_it_
     };
     check(false).await;
     check(true).await;
-}
-
-#[tokio::test]
-async fn a_request_that_would_wait_beyond_the_hold_is_told_when_to_come_back() {
-    let database = Database::fresh().await;
-    let server = |name, release| BoardServer::builder(Program::Reference, name, release, &database).start();
-    let (source, target) = tokio::join!(server("board-1", "r1"), server("board-2", "r2"));
-    let meddler = ControlMeddler::before(source.control().expect("it has one")).await;
-    let route = Route::whiteboard()
-        .with("hold_timeout", "\"1s\"")
-        .with("freeze_timeout", "\"600ms\"")
-        .with("boundary_timeout", "\"500ms\"")
-        .with("request_timeout", "\"500ms\"")
-        .with("switch_timeout", "\"500ms\"");
-    let gateway = Gateway::builder("r1")
-        .server_behind(&source, source.traffic(), Some(meddler.address()))
-        .server(&target)
-        .route(&route)
-        .start()
-        .await;
-    gateway.all_ready().await;
-    let mut ann = User::join(gateway.traffic(), "b", "ann").await;
-    let seq = ann.draw().await;
-    ann.saved(seq).await;
-    // The source refuses to freeze and is slow to say that it goes on: until then nobody may be let in.
-    let thawed = Arc::new(Semaphore::new(0));
-    meddler.lay(Call::Freeze, Trick::Refuse(StatusCode::SERVICE_UNAVAILABLE));
-    for _ in 0..100 {
-        let told = Arc::clone(&thawed);
-        let hook = move || async move {
-            let _ = told.acquire().await;
-        };
-        meddler.lay(Call::Thaw, Trick::before(hook));
-    }
-    let late = async {
-        eventually("the source is asked to go on", SOON, || async {
-            !meddler.seen_of(Call::Thaw).is_empty()
-        })
-        .await;
-        let mut client = RawClient::connect(gateway.traffic()).await;
-        client.say(GET).await;
-        let answer = String::from_utf8_lossy(&client.rest().await).into_owned();
-        thawed.close();
-        answer
-    };
-    let (report, answer) = tokio::join!(moved(&gateway), late);
-    assert!(!report.is_moved(), "{report:?}");
-    assert_eq!(only_status(&answer), Some(503), "{answer}");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("it has a head");
-    let seconds: Vec<u32> = values(head, "retry-after")
-        .iter()
-        .filter_map(|value| value.parse().ok())
-        .collect();
-    assert!(matches!(seconds[..], [seconds] if seconds > 0), "{head}");
-    assert!(body.contains("\"board-"), "{body}");
-    // Who was on the board could not be held that long either, and finds it where it was.
-    assert_eq!(ann.closed(SOON).await, Some(1012));
-    let mut ann = User::join(gateway.traffic(), "b", "ann").await;
-    ann.continue_after(1);
-    let seq = ann.draw().await;
-    ann.saved(seq).await;
 }
 
 const GET: &str = "GET /boards/b/ws HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";

@@ -81,6 +81,17 @@ async fn whoever_waits_for_longer_than_a_hold_is_told_to_come_back() {
     gateway
         .shows("handover_upgrades_total{outcome=\"unavailable\"} 1")
         .await;
+    let answer = gateway
+        .ask("GET /b/7/x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        .await;
+    assert!(
+        answer.starts_with("HTTP/1.1 503 ") && answer.contains("\"type\":\"board-parked\""),
+        "{answer}"
+    );
+    assert!(answer.contains("retry-after: "), "{answer}");
+    gateway
+        .shows("handover_requests_total{outcome=\"unavailable\"} 1")
+        .await;
 }
 
 #[tokio::test]
