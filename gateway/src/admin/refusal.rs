@@ -1,5 +1,7 @@
 //! Refusals as responses: `application/problem+json` (RFC 9457).
 
+use std::num::NonZeroU32;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use handover_protocol::admin::{Problem, ProblemType};
@@ -91,7 +93,7 @@ pub(super) fn respond(problem: &Problem) -> Response {
     let media_type = HeaderValue::from_static(Problem::MEDIA_TYPE);
     response.headers_mut().insert(header::CONTENT_TYPE, media_type);
     let unavailable = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
-    if let Some(seconds) = problem.retry_after_seconds.or(unavailable) {
+    if let Some(seconds) = problem.retry_after_seconds.map(NonZeroU32::get).or(unavailable) {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response

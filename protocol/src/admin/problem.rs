@@ -1,5 +1,6 @@
 //! How the admin API refuses: `application/problem+json` (RFC 9457) with types of a fixed list.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,8 @@ pub struct Problem {
     pub drain: Option<DrainId>,
     /// After how many seconds a retry is sound; also in `Retry-After`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after_seconds: Option<u64>,
+    #[schema(value_type = Option<u32>, minimum = 1)]
+    pub retry_after_seconds: Option<NonZeroU32>,
     /// Everything that is wrong with the configuration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<ConfigFinding>,
@@ -254,8 +256,10 @@ impl Problem {
     /// Says after how long a retry is sound, rounded up.
     #[must_use]
     pub fn after(self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let seconds = u32::try_from(seconds).ok().and_then(NonZeroU32::new);
         Self {
-            retry_after_seconds: Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
+            retry_after_seconds: Some(seconds.unwrap_or(NonZeroU32::MIN)),
             ..self
         }
     }
