@@ -59,7 +59,9 @@ impl SlowReport {
             let end = match socket.end {
                 Some(SocketEnd::Closed(code)) => code.to_string(),
                 Some(SocketEnd::Broken) => "broken".to_owned(),
-                Some(SocketEnd::Commanded | SocketEnd::Dropped | SocketEnd::Left) | None => continue,
+                Some(SocketEnd::Commanded | SocketEnd::Dropped | SocketEnd::GreetedAnew | SocketEnd::Left) | None => {
+                    continue;
+                }
             };
             *ends.entry(end).or_default() += 1;
         }

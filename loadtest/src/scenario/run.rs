@@ -264,7 +264,7 @@ impl Run {
         let testimonies = records.iter().chain(&self.visitors).map(Record::testimony).collect();
         let verdict = judge(&evidence(testimonies, written, left_on_sources));
 
-        let came_back = records.iter().filter(|record| record.sockets.len() > 1).count() as u64;
+        let came_back = records.iter().filter(|record| record.has_come_back()).count() as u64;
         let refusals = records.iter().map(|record| record.refusals).sum();
         let mut report = Report::new(self.load.scenario, &verdict, self.load.report(came_back, refusals));
         let times: Vec<_> = moves.iter().filter_map(|moved| times_of(moved, &self.clock)).collect();

@@ -48,6 +48,9 @@ pub enum Resend {
     Never,
     /// Sends again what was not acknowledged, and only that.
     Unacknowledged,
+    /// As [`Resend::Unacknowledged`], also where a server greets it anew on an open socket; and it draws in turn, the next
+    /// change once the one before is acknowledged, so that none overtakes one that has to be sent again.
+    InTurn,
 }
 
 /// What all users are doing.

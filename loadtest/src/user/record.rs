@@ -71,6 +71,8 @@ pub enum SocketEnd {
     Broken,
     /// The user's own network failed, as by the order of a storm.
     Dropped,
+    /// The socket stayed open, and another server greeted on it: what follows counts as another connection.
+    GreetedAnew,
     /// The user left of its own will.
     Left,
 }
@@ -129,6 +131,13 @@ impl Record {
             is_served: false,
             stayed: true,
         }
+    }
+
+    /// Reads whether the user has connected more than once.
+    pub fn has_come_back(&self) -> bool {
+        let (_, earlier) = self.sockets.split_last().unzip();
+        let is_another = |socket: &SocketRecord| socket.end != Some(SocketEnd::GreetedAnew);
+        earlier.is_some_and(|earlier| earlier.iter().any(is_another))
     }
 
     /// Returns what the ledger wants to know. Changes that were due and never sent are no sends.

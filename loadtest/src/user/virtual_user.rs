@@ -211,7 +211,7 @@ impl VirtualUser {
         self.gusts.borrow_and_update();
         match self.plan.resend {
             Resend::Never => {}
-            Resend::Unacknowledged => {
+            Resend::Unacknowledged | Resend::InTurn => {
                 while let Some(seq) = self.unanswered.pop_back() {
                     self.waiting.push_front(seq);
                 }
@@ -220,7 +220,9 @@ impl VirtualUser {
     }
 
     fn send_waiting(&mut self, connection: &mut Connection) {
-        while let Some(seq) = self.waiting.pop_front() {
+        while self.may_send()
+            && let Some(seq) = self.waiting.pop_front()
+        {
             connection.queue(self.plan.draw(seq));
             let change = &mut self.record.changes[seq as usize - 1];
             if change.sent().is_none() {
@@ -231,6 +233,13 @@ impl VirtualUser {
                 self.progress.resent.fetch_add(1, Relaxed);
             }
             self.unanswered.push_back(seq);
+        }
+    }
+
+    fn may_send(&self) -> bool {
+        match self.plan.resend {
+            Resend::Never | Resend::Unacknowledged => true,
+            Resend::InTurn => self.unanswered.is_empty(),
         }
     }
 
@@ -277,11 +286,16 @@ impl VirtualUser {
         let now = self.clock.now();
         let server = heard.server.as_deref().map(Box::from);
         let revision = heard.revision.unwrap_or(0);
+        let resend = self.plan.resend;
         let socket = self.socket();
         if socket.welcomed.is_some() {
-            socket.seen.welcomes_again += 1;
-            return Heed::Stay;
+            if resend != Resend::InTurn {
+                socket.seen.welcomes_again += 1;
+                return Heed::Stay;
+            }
+            self.part_with_server(now);
         }
+        let socket = self.socket();
         socket.welcomed = Some(now);
         socket.server = server;
         socket.seen.welcomed_at = Some(revision);
@@ -293,6 +307,18 @@ impl VirtualUser {
             self.progress.served.fetch_add(1, Relaxed);
         }
         Heed::Welcomed
+    }
+
+    /// Begins anew on the socket that it has.
+    fn part_with_server(&mut self, now: Micros) {
+        let socket = self.socket();
+        socket.told = Some(now);
+        socket.end = Some(SocketEnd::GreetedAnew);
+        self.progress.served.fetch_sub(1, Relaxed);
+        self.record.sockets.push(SocketRecord {
+            begun: now,
+            ..SocketRecord::default()
+        });
     }
 
     fn note_drawn(&mut self, author: &str, seq: u64, heard: &Heard<'_>) {
@@ -343,7 +369,7 @@ impl VirtualUser {
             SocketEnd::Closed(_) => {
                 let _ = timeout(FLUSH_TIMEOUT, connection.flush()).await;
             }
-            SocketEnd::Broken | SocketEnd::Dropped => {}
+            SocketEnd::Broken | SocketEnd::Dropped | SocketEnd::GreetedAnew => {}
             SocketEnd::Commanded | SocketEnd::Left => {
                 let goodbye = async {
                     connection.close().await;
