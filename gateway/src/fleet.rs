@@ -52,6 +52,13 @@ impl GatewayFleet {
             || attached(server) > 0
     }
 
+    /// Counts the sessions of a board that will outlive its server and wait for an answer of it.
+    fn unanswered(&self, board: &BoardId) -> u64 {
+        let sessions = self.boards.get(board).map(|board| board.sessions());
+        let sessions = sessions.unwrap_or_default();
+        sessions.iter().filter(|session| session.is_unanswered()).count() as u64
+    }
+
     async fn name_server(&self, name: &ServerName, request: ServerRequest) -> Result<bool, NamingError> {
         let _naming = self.naming.lock().await;
         let known = self.servers.get(name);
@@ -328,9 +335,14 @@ impl Fleet for GatewayFleet {
                 ..server.memory()
             };
             self.registry.put_server(server.name(), memory.encode()).await?;
-            // What it had not saved nobody can know; with the contract the acknowledged part is in the database.
-            let unconfirmed_sessions = if server.has_contract() { 0 } else { sessions };
-            self.mover.count_unconfirmed(unconfirmed_sessions);
+            // What it had not saved nobody can know; with the contract the acknowledged part is in the database. What was not
+            // answered is said again by clients that come back; those of the others count themselves as they cross.
+            let unconfirmed_sessions = if server.has_contract() {
+                boards.iter().map(|board| self.unanswered(&board.board)).sum()
+            } else {
+                self.mover.count_unconfirmed(sessions);
+                sessions
+            };
             server.remember(memory);
             warn!(target: EVENT, event = "server", server = server.name().as_str(), change = "dead", boards = boards.len(),
                 sessions, "somebody says that the server's process is gone");

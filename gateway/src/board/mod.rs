@@ -8,6 +8,7 @@ mod attendance;
 mod holdings;
 mod memory;
 mod moved;
+mod orphans;
 mod pass;
 mod place;
 mod promise;

@@ -218,6 +218,9 @@ impl Placer {
 async fn run(boards: Arc<Boards>, board: Arc<Board>, route: Arc<Route>, sender: watch::Sender<Option<Outcome>>) {
     let span = info_span!("place", board = %board.id());
     let outcome = find_owner(&boards, &board, &route).instrument(span.clone()).await;
+    if outcome.is_ok() {
+        boards.bring_orphans(&board).instrument(span.clone()).await;
+    }
     boards.placer().forget(board.id());
     board.unpark();
     match &outcome {

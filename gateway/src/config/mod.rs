@@ -52,7 +52,7 @@ pub use origins::{Origin, OriginFault, Origins};
 pub use overrides::Overrides;
 pub use path_pattern::{PathPattern, PathPatternFault};
 pub use report::{Faults, Report};
-pub use route::{Greeting, Replay, Route, RouteMode};
+pub use route::{Greeting, OnServerDeath, Replay, Route, RouteMode};
 pub use schema::{schema, schema_text};
 pub use server::{Allotment, Control, ControlToken, ControlTokenFault, ServerConfig, ServerUrl, ServerUrlFault};
 pub use settings::{Given, Kind, Setting, Settings, Source};

@@ -72,6 +72,8 @@ pub struct Route {
     pub message_bytes_max: u64,
     /// Bytes recorded of a session for its replay; a session that needs more reconnects.
     pub replay_bytes_max: usize,
+    /// What becomes of sessions whose server dies.
+    pub on_server_death: OnServerDeath,
     /// How often a move may tell the users of a board to reconnect.
     pub bounce: BounceBound,
 }
@@ -108,6 +110,7 @@ impl Route {
             hold_bytes: HOLD_BYTES,
             message_bytes_max: MESSAGE_BYTES_MAX,
             replay_bytes_max: REPLAY_BYTES_MAX,
+            on_server_death: OnServerDeath::Reconnect,
             bounce: BounceBound {
                 limit: BOUNCE_LIMIT,
                 count: BOUNCE_COUNT,
@@ -151,6 +154,16 @@ pub enum Replay {
 pub struct Greeting {
     /// How many of the target's first messages are swallowed on a switch.
     pub messages: u32,
+}
+
+/// What becomes of sessions whose server dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnServerDeath {
+    /// Their clients are told to reconnect.
+    Reconnect,
+    /// Their sockets stay open, and they are attached to the server that takes the board; their clients send again by
+    /// themselves what was not answered.
+    Transparent,
 }
 
 /// How often moves may tell the users of a board to reconnect.

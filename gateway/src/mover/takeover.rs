@@ -1,6 +1,7 @@
 //! Takes a board from a contract server that is lost: there is nobody to freeze, and the fence refuses its late writes.
 //!
-//! What its sessions had on the way was neither acknowledged nor refused; they are told to reconnect to the target.
+//! What its sessions had on the way was neither acknowledged nor refused. Those whose route says that they outlive their
+//! server are attached to the target, the others are told to reconnect to it.
 
 use handover_protocol::Generation;
 use handover_protocol::admin::MoveReport;
@@ -29,10 +30,15 @@ pub(super) async fn run(mover: &Mover, planned: Planned, asked_by: &AskedBy) -> 
     let sessions = board.sessions().len() as u64;
     board.park();
     let result = grant(mover, &planned).await;
+    let switched = match result {
+        MoveResult::Moved => mover.boards.bring_orphans(board).await,
+        MoveResult::Undone(_) | MoveResult::Forced(_) | MoveResult::Lost(_) => 0,
+    };
     board.unpark();
     board.cut_stale_sessions();
     let tally = Tally {
-        found: sessions,
+        found: sessions.max(switched),
+        switched,
         ..Tally::default()
     };
     mover.metrics.moves.of(report::metric(result), planned.plan.level).inc();

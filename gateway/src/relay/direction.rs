@@ -147,6 +147,11 @@ impl Direction {
         self.seen.at_message_boundary()
     }
 
+    /// Reads whether the receiver has been given whole messages only.
+    pub fn has_passed_whole(&self) -> bool {
+        self.sent.at_message_boundary()
+    }
+
     /// Reads whether the receiver has a Close of the sender.
     pub fn has_passed_close(&self) -> bool {
         self.sent.is_closed()
@@ -473,7 +478,9 @@ impl Direction {
             return Err(fault);
         }
         let whole = bytes.len() - self.seen.header_bytes_pending().min(bytes.len());
-        let length = poll_write(writer, context, &bytes[..whole])?;
+        // What a receiver that is gone did not take may be another's to take.
+        let length =
+            poll_write(writer, context, &bytes[..whole]).inspect_err(|_| self.waiting.extend_from_slice(bytes))?;
         self.is_unflushed |= length > 0;
         self.bytes += length as u64;
         let before = self.sent;
@@ -596,6 +603,40 @@ mod tests {
         fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
             Poll::Ready(Ok(()))
         }
+    }
+
+    /// A writer whose peer is gone.
+    struct Gone;
+
+    impl AsyncWrite for Gone {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn what_a_writer_that_is_gone_did_not_take_is_anothers_to_take() {
+        let limits = Limits::default();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut direction = Direction::new(Sender::Server, None);
+        let (mut reader, mut gone) = (&b"\x81\x01a\x81\x02b"[..], Gone);
+        let fault = direction.pump(&mut context, &limits, Some(&mut reader), Some(&mut gone));
+        assert!(matches!(fault, Err(Fault::Write(_))), "{fault:?}");
+        assert!(direction.has_passed_whole() && direction.holds_messages());
+        let (mut rest, mut heir) = (&b"c"[..], Vec::new());
+        direction
+            .pump(&mut context, &limits, Some(&mut rest), Some(&mut heir))
+            .unwrap();
+        assert_eq!(heir, b"\x81\x01a\x81\x02bc");
+        assert_eq!(direction.messages_passed(), 2);
     }
 
     #[test]

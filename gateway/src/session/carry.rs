@@ -35,6 +35,7 @@ impl Task {
                 self.up.set_valve(Valve::ToBoundary);
                 self.down.set_valve(Valve::BeforeClose);
             }
+            Command::KeepUp => self.keep_up(),
             Command::OpenUp => self.open_up(),
             Command::OpenDown => {
                 self.down.watch_for_quiet(None);
@@ -238,12 +239,16 @@ impl Task {
                 board: self.admission.board().id().clone(),
                 generation,
                 session: self.handle.id().clone(),
-                from: Some((from, self.handle.id().clone())),
+                // The new server knows nothing of a session that has outlived its own: it is a newcomer there.
+                from: (!moving.is_orphaned).then(|| (from, self.handle.id().clone())),
             },
             told: self.agreement.clone(),
             replay,
             awaits_answer: self.awaits_answer,
-            greeting: self.route.greeting.messages,
+            greeting: match moving.is_orphaned {
+                true => 0,
+                false => self.route.greeting.messages,
+            },
             limits: self.limits,
             deadline: tokio::time::Instant::now() + self.route.switch_timeout,
         };
@@ -265,6 +270,7 @@ impl Task {
                     heard_before: self.down.messages_arrived(),
                     swallowed: attached.swallowed,
                 };
+                self.reported.answered = self.up.messages_passed();
                 self.note_switch();
                 if let Some(moving) = &mut self.moving {
                     moving.crossed = true;
@@ -350,7 +356,9 @@ impl Teller {
     /// Reads out of what happened in which phase who would tell the client.
     pub(super) fn of(phase: Phase, event: Event) -> Self {
         match (phase, event) {
-            (Phase::Relaying, Event::SourceEof) => Self::Break,
+            (Phase::Relaying, Event::SourceEof | Event::SourceDied { .. }) | (Phase::Orphaned, Event::Deadline) => {
+                Self::Break
+            }
             (_, _) => Self::Move,
         }
     }

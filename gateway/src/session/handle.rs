@@ -32,6 +32,7 @@ pub struct SessionHandle {
     may_cross: AtomicBool,
     heard_source_ms: AtomicU64,
     source_is_done: AtomicBool,
+    unanswered: AtomicBool,
     parted_at: OnceLock<Instant>,
 }
 
@@ -81,6 +82,7 @@ impl SessionHandle {
             may_cross: AtomicBool::new(false),
             heard_source_ms: AtomicU64::new(0),
             source_is_done: AtomicBool::new(false),
+            unanswered: AtomicBool::new(false),
             parted_at: OnceLock::new(),
         })
     }
@@ -160,6 +162,12 @@ impl SessionHandle {
         self.source_is_done.load(Ordering::Acquire)
     }
 
+    /// Reads whether its server owes an answer, as far as can be told from outside. Only sessions that outlive their server
+    /// tell.
+    pub fn is_unanswered(&self) -> bool {
+        self.unanswered.load(Ordering::Relaxed)
+    }
+
     /// Returns when the session was first seen to end: by a Close or the end of a stream, whichever way. From about then
     /// its server may count it no more.
     pub fn parted_at(&self) -> Option<Instant> {
@@ -201,6 +209,10 @@ impl SessionHandle {
 
     pub(super) fn set_may_cross(&self, may_cross: bool) {
         self.may_cross.store(may_cross, Ordering::Release);
+    }
+
+    pub(super) fn set_unanswered(&self, is_unanswered: bool) {
+        self.unanswered.store(is_unanswered, Ordering::Relaxed);
     }
 
     pub(super) fn set_heard_source(&self) {

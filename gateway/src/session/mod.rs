@@ -9,6 +9,7 @@ mod flood;
 mod handle;
 mod journal;
 mod order;
+mod orphan;
 mod progress;
 mod quiet_sign;
 mod silence;

@@ -57,6 +57,13 @@ pub enum Question {
         /// Who served the session until now.
         from: ServerName,
     },
+    /// Attach to the server that has the board now: the session's own is gone.
+    TakeOver {
+        /// Where to.
+        target: Arc<Server>,
+        /// Under which term.
+        generation: Generation,
+    },
 }
 
 /// Whether the client's bytes are read during a hold.

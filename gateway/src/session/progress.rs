@@ -9,7 +9,7 @@ use tracing::debug;
 
 use super::journal::{ClosedBy, Parting, Traffic};
 use super::task::Task;
-use crate::relay::{Direction, Fault};
+use crate::relay::{Direction, Fault, Valve};
 use crate::telemetry::label::{Limit, Side};
 use crate::tls::Wire;
 
@@ -25,7 +25,7 @@ impl Task {
             Phase::Telling => self.ends(),
             Phase::Stopping if self.up.is_at_boundary() => Some(Event::Boundary),
             Phase::Stopping => self.ends(),
-            Phase::Held | Phase::Drained | Phase::Detached | Phase::Attaching | Phase::Attached => {
+            Phase::Held | Phase::Drained | Phase::Detached | Phase::Orphaned | Phase::Attaching | Phase::Attached => {
                 self.answer_pings(context);
                 self.note_full_hold();
                 self.note_source();
@@ -96,7 +96,7 @@ impl Task {
         let Some(journal) = &mut self.journal else { return };
         let by = match event {
             Event::ClientClose | Event::ClientEof => ClosedBy::Client,
-            Event::SourceEof => ClosedBy::Server,
+            Event::SourceEof | Event::SourceDied { .. } => ClosedBy::Server,
             Event::Violation => ClosedBy::Violation,
             Event::Tell
             | Event::Hold
@@ -104,6 +104,7 @@ impl Task {
             | Event::Confirm { .. }
             | Event::CloseSource
             | Event::Switch { .. }
+            | Event::TakeOver { .. }
             | Event::Resume
             | Event::Cut
             | Event::Boundary
@@ -149,6 +150,13 @@ impl Task {
             if !self.down.has_seen_close() {
                 // A server that dies says no goodbye.
                 self.server.nudge();
+                if self.machine.phase() == Phase::Relaying {
+                    self.follow_configuration();
+                    if self.outlives_server() {
+                        let whole = self.is_whole();
+                        return Some(Event::SourceDied { whole });
+                    }
+                }
             }
             return Some(Event::SourceEof);
         }
@@ -265,6 +273,12 @@ impl Task {
                     (Side::Server, _) => {
                         self.down.give_up();
                         (!self.machine.is_client_gone()).then_some(Event::ClientEof)
+                    }
+                    // What it does not take any more may be its heir's. That it is gone is seen where it is read to its end.
+                    (Side::Client, Phase::Relaying) if self.outlives_server() => {
+                        let read_max = self.route.hold_bytes;
+                        self.up.set_valve(Valve::Shut { read_max });
+                        None
                     }
                     // What waits in a hold is the target's to take.
                     (Side::Client, Phase::Relaying | Phase::Telling | Phase::Leaving | Phase::Finishing) => {

@@ -23,6 +23,7 @@ use super::flood::ControlFrames;
 use super::handle::SessionHandle;
 use super::journal::Journal;
 use super::order::{Answer, HoldKind, Order, Question};
+use super::orphan::Judging;
 use super::quiet_sign::QuietSign;
 use super::silence::Silence;
 use super::stall::Stall;
@@ -30,7 +31,7 @@ use super::timing::{FINISH, longest};
 use super::unfinished::Unfinished;
 use super::{Seats, Setup};
 use crate::board::Admission;
-use crate::config::{Replay, Route};
+use crate::config::{OnServerDeath, Replay, Route};
 use crate::relay::{Direction, Fault, Recorder, linger};
 use crate::telemetry::Metrics;
 use crate::telemetry::label::{Direction as Way, Fallback, Limit, Side};
@@ -70,7 +71,7 @@ pub(super) struct Task {
     pub(super) agreement: Agreement,
     /// Where the current upstream's counts begin.
     pub(super) base: Base,
-    reported: Reported,
+    pub(super) reported: Reported,
     pub(super) violation: Option<CloseCode>,
     /// With which code an operator has the client closed.
     pub(super) dismissal: Option<CloseCode>,
@@ -106,11 +107,14 @@ pub(super) struct Base {
 
 /// What the metrics have been told of.
 #[derive(Default)]
-struct Reported {
+pub(super) struct Reported {
     messages_up: u64,
     messages_down: u64,
     bytes_up: u64,
     bytes_down: u64,
+    heard: u64,
+    /// Messages that had been passed on before the server last said something.
+    pub(super) answered: u64,
 }
 
 #[derive(Default)]
@@ -131,6 +135,10 @@ pub(super) struct Moving {
     )>,
     pub(super) attaching: Option<Attaching>,
     pub(super) fallback: Option<Fallback>,
+    /// The session goes to the heir of its server, which is gone.
+    pub(super) is_orphaned: bool,
+    /// While it is not known whether the server is gone.
+    pub(super) judging: Option<Judging>,
     pub(super) crossed: bool,
     /// As much waits as may, and it was counted.
     pub(super) is_full: bool,
@@ -283,6 +291,16 @@ impl Task {
             moving.attaching = None;
             return Poll::Ready(Step::Attached(result));
         }
+        if let Some(moving) = &mut self.moving
+            && let Some(judging) = &mut moving.judging
+            && let Poll::Ready(lives) = judging.as_mut().poll(context)
+        {
+            moving.judging = None;
+            if lives && self.machine.phase() == Phase::Orphaned {
+                // Only the connection broke; nobody will take the board.
+                return Poll::Ready(Step::Event(Event::Deadline));
+            }
+        }
         if let Some(event) = self.pump(context) {
             return Poll::Ready(Step::Event(event));
         }
@@ -338,6 +356,7 @@ impl Task {
         if self.moving.is_none() {
             self.follow_configuration();
         }
+        let (outlives, held) = (self.outlives_server() && self.is_whole(), self.up.holds_messages());
         let moving = self.moving.get_or_insert_default();
         moving.answer = Some(answer);
         moving.fallback = None;
@@ -369,9 +388,12 @@ impl Task {
                 from,
             } => {
                 moving.to = Some((target, generation, from));
-                Event::Switch {
-                    held: self.up.holds_messages(),
-                }
+                Event::Switch { held }
+            }
+            Question::TakeOver { target, generation } => {
+                moving.to = Some((target, generation, self.server.name().clone()));
+                moving.is_orphaned = true;
+                Event::TakeOver { whole: outlives, held }
             }
         };
         self.event(event);
@@ -414,6 +436,7 @@ impl Task {
             (Phase::Stopping, Event::Deadline) => Fallback::Boundary,
             (Phase::Draining, Event::Deadline) => stalled_by(&self.down, &self.limits),
             (Phase::Attaching, Event::Deadline) => Fallback::SwitchTimeout,
+            (Phase::Relaying, Event::TakeOver { whole: false, .. }) => Fallback::SourceGone,
             (_, Event::SourceEof) => Fallback::SourceGone,
             (_, Event::Cut) => Fallback::HoldTimeout,
             (_, _) => return,
@@ -453,6 +476,12 @@ impl Task {
 
     fn report(&mut self) {
         let told = &mut self.reported;
+        let heard = self.down.messages_arrived();
+        if told.heard != heard {
+            told.heard = heard;
+            // What was passed on together with what was heard may not have been seen yet.
+            told.answered = told.messages_up;
+        }
         let tell = |known: &mut u64, now: u64, counter: &prometheus::IntCounter| {
             if *known != now {
                 counter.inc_by(now - *known);
@@ -479,6 +508,9 @@ impl Task {
             self.down.bytes_passed(),
             self.metrics.bytes.of(Way::ToClient),
         );
+        if self.route.on_server_death == OnServerDeath::Transparent {
+            self.handle.set_unanswered(self.is_unanswered());
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub(super) fn longest(phase: Phase, route: &Route, confirm_by: Option<Instant>) 
         Phase::Pinged | Phase::Confirming => {
             Some(confirm_by.map_or(route.quiet_max, |by| by.saturating_duration_since(Instant::now())))
         }
+        Phase::Orphaned => Some(route.hold_timeout),
         Phase::Attaching => Some(route.switch_timeout),
         Phase::Closing | Phase::Leaving => Some(route.close_deadline),
         Phase::Finishing => Some(FINISH),

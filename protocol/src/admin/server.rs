@@ -172,9 +172,10 @@ pub struct DeathReport {
     pub server: ServerName,
     /// Boards that it owned and that are being given to others.
     pub boards: u64,
-    /// Sessions that are told to reconnect.
+    /// Sessions on them: they are told to reconnect, or go on elsewhere where their route says so (`on_server_death`).
     pub sessions: u64,
-    /// Sessions of which nobody can know what the server had saved.
+    /// Sessions of which nobody can know what the server had saved: all of an opaque server, of a contract server those that go
+    /// on and were owed an answer.
     pub unconfirmed_sessions: u64,
 }
 

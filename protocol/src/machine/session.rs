@@ -10,12 +10,14 @@
 //!     │                                        └ CloseSource ▶ Closing ── SourceEof ▶ Detached ── Switch ──┘  Attached
 //!     └──────────────────────────────────────────── Resume ────────────────────────────────────────────────────┘
 //!
+//!    the server is gone, and the session outlives it:   Relaying ── SourceDied ─▶ Orphaned ── TakeOver ─▶ Attaching
+//!                                                       Relaying ── TakeOver ─▶ Attaching
 //!    anything that cannot go on: Leaving (the client was told) ─▶ Finishing (the upstream is read to its end) ─▶ Ended
 //! ```
 //!
-//! The mover's questions (Tell, Hold, Drain, Confirm, CloseSource, Switch) are answered once each, by AnswerYes or
-//! AnswerNo or by the session's end. Only one is open at a time: a new one takes the place of the one before, and one
-//! that is an anomaly counts as answered no.
+//! The mover's questions (Tell, Hold, Drain, Confirm, CloseSource, Switch) and the placer's (TakeOver) are answered once
+//! each, by AnswerYes or AnswerNo or by the session's end. Only one is open at a time: a new one takes the place of the one
+//! before, and one that is an anomaly counts as answered no.
 //!
 //! `session.table.md` beside this file lists the answer to every (phase, event) pair; a test keeps it true.
 
@@ -24,6 +26,7 @@ mod crossing;
 mod event;
 mod holding;
 mod leaving;
+mod orphaned;
 
 #[cfg(test)]
 mod table;
@@ -64,6 +67,9 @@ pub enum Phase {
     Closing,
     /// The source's stream has ended; there is no upstream.
     Detached,
+    /// The server is gone without a goodbye, and the session outlives it: no client frame goes on until the board has
+    /// another.
+    Orphaned,
     /// The target is dialled and what must be replayed is replayed.
     Attaching,
     /// The target has answered; the board's other sessions may not have theirs.
@@ -127,13 +133,14 @@ impl Session {
             Event::ClientEof | Event::ClientClose => self.client = Peer::Ended,
             // While the target is dialled there is no upstream whose end could matter; a late one was the source's.
             Event::SourceEof if self.phase == Phase::Attaching => {}
-            Event::SourceEof => self.upstream = Peer::Ended,
+            Event::SourceEof | Event::SourceDied { .. } => self.upstream = Peer::Ended,
             Event::Tell
             | Event::Hold
             | Event::Drain
             | Event::Confirm { .. }
             | Event::CloseSource
             | Event::Switch { .. }
+            | Event::TakeOver { .. }
             | Event::Resume
             | Event::Cut
             | Event::Boundary
@@ -154,6 +161,7 @@ impl Session {
             Command::EndClient => self.client = Peer::Ended,
             Command::SendCommand
             | Command::StopUp
+            | Command::KeepUp
             | Command::OpenUp
             | Command::OpenDown
             | Command::DrainDown
@@ -179,6 +187,7 @@ impl Session {
             Phase::Confirming => self.confirming(event),
             Phase::Closing => self.closing(event),
             Phase::Detached => self.detached(event),
+            Phase::Orphaned => self.orphaned(event),
             Phase::Attaching => self.attaching(event),
             Phase::Attached => self.attached(event),
             Phase::Leaving => self.leaving(event),
@@ -204,7 +213,7 @@ impl Default for Session {
 
 impl Phase {
     /// Every phase, in the order of the diagram.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Relaying,
         Self::Telling,
         Self::Stopping,
@@ -215,6 +224,7 @@ impl Phase {
         Self::Confirming,
         Self::Closing,
         Self::Detached,
+        Self::Orphaned,
         Self::Attaching,
         Self::Attached,
         Self::Leaving,

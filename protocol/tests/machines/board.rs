@@ -1,12 +1,13 @@
 //! A move together with the sessions of its board: what the one asks and the others answer, in every order.
 
 mod client;
+mod takeover;
 
 use std::collections::BTreeSet;
 
 use handover_protocol::admin::Level;
 use handover_protocol::machine::moving::{self, Crossing, Move, MoveResult, Plan, Reason};
-use handover_protocol::machine::session::{Event, Phase, Session};
+use handover_protocol::machine::session::{Event, Phase};
 
 use crate::moves::CROSSINGS;
 use crate::walk::{Graph, Steps};
@@ -108,15 +109,7 @@ enum Step {
 
 impl Board {
     fn new(plan: Plan) -> Self {
-        let client = Client {
-            machine: Session::new(),
-            question: None,
-            upstream: Upstream::Source,
-            flows: true,
-            late_end: false,
-            awaits_pong: false,
-            is_pinged: false,
-        };
+        let client = Client::new();
         Self {
             machine: Move::new(plan),
             clients: [client.clone(), client],

@@ -11,8 +11,8 @@ use super::traps;
 use super::tree::{Item, Section};
 use super::units::duration_text;
 use crate::config::route::{
-    BOUNCE_COUNT_MAX, BOUNCE_LIMIT_MAX, CLOSE_REASON_BYTES_MAX, Greeting, HOLD_TIMEOUT_MAX, REPLAY_MESSAGES_MAX,
-    Replay, Route, RouteMode,
+    BOUNCE_COUNT_MAX, BOUNCE_LIMIT_MAX, CLOSE_REASON_BYTES_MAX, Greeting, HOLD_TIMEOUT_MAX, OnServerDeath,
+    REPLAY_MESSAGES_MAX, Replay, Route, RouteMode,
 };
 use crate::config::settings::Kind;
 use crate::config::{BoardSource, CommandFault, CommandTemplate, Origin, Origins, SettleHook};
@@ -80,6 +80,13 @@ fn read_settings(section: &mut Section<'_>, route: &mut Route) {
     section.read("mode", &mut route.mode, read_mode);
     route.opaque_transparent = route.mode == RouteMode::Transparent;
     section.flag("opaque_transparent", &mut route.opaque_transparent);
+    section.default("on_server_death", "\"reconnect\"".to_owned());
+    section.read("on_server_death", &mut route.on_server_death, |item| {
+        match item.choice(&["reconnect", "transparent"])? {
+            "transparent" => Some(OnServerDeath::Transparent),
+            _ => Some(OnServerDeath::Reconnect),
+        }
+    });
     section.default("close_code", route.close_code.to_string());
     section.read("close_code", &mut route.close_code, read_close_code);
     section.default("close_reason", format!("{:?}", route.close_reason));
@@ -311,6 +318,10 @@ fn check_effects(section: &Section<'_>, route: &Route) {
         ("replay", replays && !is_transparent),
         ("greeting", route.greeting.messages > 0 && !is_transparent),
         ("opaque_transparent", route.opaque_transparent && !is_transparent),
+        (
+            "on_server_death",
+            route.on_server_death == OnServerDeath::Transparent && !is_transparent,
+        ),
         ("command", route.command.is_some() && route.mode == RouteMode::Stay),
     ];
     for (name, _) in idle.into_iter().filter(|(_, has_no_effect)| *has_no_effect) {

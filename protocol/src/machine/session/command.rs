@@ -9,6 +9,8 @@ pub enum Command {
     SendCommand,
     /// Stop passing client frames on at the next message boundary; keep the source's Close back.
     StopUp,
+    /// Keep client frames back from here on: none is under way, and their server is gone.
+    KeepUp,
     /// Pass client frames on, those that waited first.
     OpenUp,
     /// Pass the upstream's frames on, those that waited first.

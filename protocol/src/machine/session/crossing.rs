@@ -15,6 +15,8 @@ impl Session {
             | Event::Confirm { .. }
             | Event::CloseSource
             | Event::Switch { .. }
+            | Event::TakeOver { .. }
+            | Event::SourceDied { .. }
             | Event::DrainReached
             | Event::PingAnswered
             | Event::AttachDone
@@ -38,6 +40,8 @@ impl Session {
             | Event::Drain
             | Event::Confirm { .. }
             | Event::CloseSource
+            | Event::TakeOver { .. }
+            | Event::SourceDied { .. }
             | Event::DrainReached
             | Event::PingAnswered
             | Event::AttachDone
@@ -59,6 +63,8 @@ impl Session {
             | Event::Confirm { .. }
             | Event::CloseSource
             | Event::Switch { .. }
+            | Event::TakeOver { .. }
+            | Event::SourceDied { .. }
             | Event::DrainReached
             | Event::PingAnswered => self.anomaly(),
         }
@@ -79,6 +85,8 @@ impl Session {
             | Event::Confirm { .. }
             | Event::CloseSource
             | Event::Switch { .. }
+            | Event::TakeOver { .. }
+            | Event::SourceDied { .. }
             | Event::DrainReached
             | Event::PingAnswered
             | Event::Pong

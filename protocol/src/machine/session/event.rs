@@ -22,6 +22,13 @@ pub enum Event {
         /// Whether messages that the gateway took have not been passed on.
         held: bool,
     },
+    /// Whoever placed the board anew: its server is gone, attach to the one that has it now.
+    TakeOver {
+        /// Whether no message is under way in either direction. Half a message was for the dead server alone, or of it.
+        whole: bool,
+        /// Whether messages that the gateway took have not been passed on.
+        held: bool,
+    },
     /// The mover: go on, with whoever the session is attached to.
     Resume,
     /// The mover or the gateway's end: tell the client by a close frame to reconnect.
@@ -35,6 +42,11 @@ pub enum Event {
     ClientEof,
     /// The stream of the upstream that the session is attached to ended; a released source's end is told to nobody.
     SourceEof,
+    /// As [`Event::SourceEof`] while the session relays, without a goodbye and where the session outlives its server.
+    SourceDied {
+        /// Whether no message is under way in either direction.
+        whole: bool,
+    },
     /// As many messages as the source counted have arrived.
     DrainReached,
     /// The source has answered the client's Ping.
@@ -53,7 +65,7 @@ pub enum Event {
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 27] = [
         Self::Tell,
         Self::Hold,
         Self::Drain,
@@ -62,12 +74,30 @@ impl Event {
         Self::CloseSource,
         Self::Switch { held: true },
         Self::Switch { held: false },
+        Self::TakeOver {
+            whole: true,
+            held: true,
+        },
+        Self::TakeOver {
+            whole: true,
+            held: false,
+        },
+        Self::TakeOver {
+            whole: false,
+            held: true,
+        },
+        Self::TakeOver {
+            whole: false,
+            held: false,
+        },
         Self::Resume,
         Self::Cut,
         Self::Boundary,
         Self::ClientClose,
         Self::ClientEof,
         Self::SourceEof,
+        Self::SourceDied { whole: true },
+        Self::SourceDied { whole: false },
         Self::DrainReached,
         Self::PingAnswered,
         Self::Pong,

@@ -10,6 +10,14 @@ impl Session {
             Event::Hold => go(Phase::Stopping, &[Command::StopUp]),
             // A source that ends by itself has said goodbye or died; the client is told to come back.
             Event::Cut | Event::SourceEof | Event::Violation => go(Phase::Leaving, &[Command::SendClose]),
+            Event::SourceDied { whole: true } => go(Phase::Orphaned, &[Command::KeepUp]),
+            // No other server could make anything of the rest.
+            Event::SourceDied { whole: false } => go(Phase::Leaving, &[Command::SendClose]),
+            Event::TakeOver { whole: true, .. } => go(
+                Phase::Attaching,
+                &[Command::KeepUp, Command::ReleaseSource, Command::Dial],
+            ),
+            Event::TakeOver { whole: false, .. } => self.leave(&[Command::AnswerNo]),
             Event::ClientEof => go(Phase::Finishing, &[Command::ShutUpstream]),
             Event::Resume | Event::Deadline | Event::Pong => self.nothing(),
             Event::Drain
@@ -43,6 +51,8 @@ impl Session {
             | Event::CloseSource
             | Event::Switch { .. }
             | Event::Boundary
+            | Event::TakeOver { .. }
+            | Event::SourceDied { .. }
             | Event::DrainReached
             | Event::PingAnswered
             | Event::AttachDone
@@ -66,6 +76,8 @@ impl Session {
             | Event::Confirm { .. }
             | Event::CloseSource
             | Event::Switch { .. }
+            | Event::TakeOver { .. }
+            | Event::SourceDied { .. }
             | Event::DrainReached
             | Event::PingAnswered
             | Event::AttachDone
@@ -92,6 +104,8 @@ impl Session {
             | Event::Pong => self.nothing(),
             Event::Tell
             | Event::Switch { .. }
+            | Event::TakeOver { .. }
+            | Event::SourceDied { .. }
             | Event::DrainReached
             | Event::PingAnswered
             | Event::AttachDone
@@ -112,6 +126,8 @@ impl Session {
             | Event::Confirm { .. }
             | Event::CloseSource
             | Event::Switch { .. }
+            | Event::TakeOver { .. }
+            | Event::SourceDied { .. }
             | Event::PingAnswered
             | Event::AttachDone
             | Event::AttachFailed => self.anomaly(),
@@ -136,6 +152,8 @@ impl Session {
             | Event::Drain
             | Event::Confirm { .. }
             | Event::CloseSource
+            | Event::TakeOver { .. }
+            | Event::SourceDied { .. }
             | Event::AttachDone
             | Event::AttachFailed => self.anomaly(),
         }
@@ -155,6 +173,8 @@ impl Session {
             | Event::Confirm { .. }
             | Event::CloseSource
             | Event::Switch { .. }
+            | Event::TakeOver { .. }
+            | Event::SourceDied { .. }
             | Event::DrainReached
             | Event::AttachDone
             | Event::AttachFailed => self.anomaly(),
@@ -174,6 +194,8 @@ impl Session {
             | Event::Confirm { .. }
             | Event::CloseSource
             | Event::Switch { .. }
+            | Event::TakeOver { .. }
+            | Event::SourceDied { .. }
             | Event::DrainReached
             | Event::PingAnswered
             | Event::AttachDone

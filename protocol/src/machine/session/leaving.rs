@@ -10,7 +10,12 @@ impl Session {
                 Peer::Ended => go(Phase::Ended, &[Command::EndClient, Command::End]),
             },
             // What the client still says must not reach a source that was not told to expect it.
-            Event::Hold | Event::Drain | Event::Confirm { .. } | Event::CloseSource | Event::Switch { .. }
+            Event::Hold
+            | Event::Drain
+            | Event::Confirm { .. }
+            | Event::CloseSource
+            | Event::Switch { .. }
+            | Event::TakeOver { .. }
                 if self.upstream == Peer::Open =>
             {
                 go(Phase::Leaving, &[Command::ReleaseSource, Command::AnswerNo])
@@ -20,11 +25,13 @@ impl Session {
             | Event::Drain
             | Event::Confirm { .. }
             | Event::CloseSource
-            | Event::Switch { .. } => go(Phase::Leaving, &[Command::AnswerNo]),
+            | Event::Switch { .. }
+            | Event::TakeOver { .. } => go(Phase::Leaving, &[Command::AnswerNo]),
             Event::Resume
             | Event::Cut
             | Event::Boundary
             | Event::SourceEof
+            | Event::SourceDied { .. }
             | Event::DrainReached
             | Event::PingAnswered
             | Event::Pong
@@ -48,8 +55,11 @@ impl Session {
             Event::Switch { held: true } => {
                 go(Phase::Ended, &[Command::ReleaseSource, Command::AnswerNo, Command::End])
             }
+            // Who has left gets nothing more of the dead server, and the new one does not know it.
+            Event::TakeOver { .. } => go(Phase::Ended, &[Command::ReleaseSource, Command::AnswerNo, Command::End]),
             Event::Tell => go(Phase::Finishing, &[Command::AnswerNo]),
-            Event::Resume
+            Event::SourceDied { .. }
+            | Event::Resume
             | Event::Cut
             | Event::Boundary
             | Event::ClientClose

@@ -70,6 +70,16 @@ fn name(event: Event) -> String {
     if let Event::Switch { held } = event {
         return format!("Switch ({} wait)", if held { "messages" } else { "none" });
     }
+    if let Event::TakeOver { whole, held } = event {
+        let whole = if whole { "whole" } else { "half a message" };
+        return format!(
+            "TakeOver ({whole}, {})",
+            if held { "messages wait" } else { "none wait" }
+        );
+    }
+    if let Event::SourceDied { whole } = event {
+        return format!("SourceDied ({})", if whole { "whole" } else { "half a message" });
+    }
     if let Event::Confirm { pinged } = event {
         return format!("Confirm ({})", if pinged { "a Ping is open" } else { "none is" });
     }

@@ -26,6 +26,19 @@ pub(super) enum Upstream {
 }
 
 impl Client {
+    /// A session that relays to the source.
+    pub(super) fn new() -> Self {
+        Self {
+            machine: Session::new(),
+            question: None,
+            upstream: Upstream::Source,
+            flows: true,
+            late_end: false,
+            awaits_pong: false,
+            is_pinged: false,
+        }
+    }
+
     /// What its driver may tell the machine of its own accord.
     pub(super) fn events(&self) -> Vec<Event> {
         let mut events = Vec::new();
@@ -40,7 +53,7 @@ impl Client {
             Phase::Draining => events.extend([Event::DrainReached, Event::Deadline]),
             Phase::Pinged => events.extend([Event::PingAnswered, Event::Deadline]),
             Phase::Confirming => events.push(Event::Deadline),
-            Phase::Closing => events.push(Event::Deadline),
+            Phase::Closing | Phase::Orphaned => events.push(Event::Deadline),
             Phase::Attaching => events.extend([Event::AttachDone, Event::AttachFailed, Event::Deadline]),
             Phase::Leaving => events.extend([Event::ClientClose, Event::Deadline]),
         }
@@ -57,6 +70,9 @@ impl Client {
         let ends_late = phase == Phase::Attaching && self.late_end;
         if ends_late || (phase != Phase::Attaching && is_attached && !self.machine.is_source_gone()) {
             events.push(Event::SourceEof);
+            if phase == Phase::Relaying {
+                events.extend([Event::SourceDied { whole: true }, Event::SourceDied { whole: false }]);
+            }
         }
         events
     }
@@ -77,7 +93,7 @@ impl Client {
         let before = self.machine.clone();
         match (event, before.phase()) {
             (Event::SourceEof, Phase::Attaching) => self.late_end = false,
-            (Event::SourceEof, _) => self.upstream = Upstream::None,
+            (Event::SourceEof | Event::SourceDied { .. }, _) => self.upstream = Upstream::None,
             (Event::Pong, _) => self.awaits_pong = false,
             (Event::Confirm { pinged }, _) => self.is_pinged = pinged,
             (Event::PingAnswered, _) => self.is_pinged = false,
@@ -134,6 +150,7 @@ impl Client {
                 }
                 self.upstream = Upstream::Target;
             }
+            Command::KeepUp => self.flows = false,
             Command::OpenUp => {
                 if self.upstream == Upstream::None {
                     return Err("there is no upstream".to_owned());
@@ -172,6 +189,6 @@ pub(super) fn is_held(phase: Phase) -> bool {
         | Phase::Detached
         | Phase::Attaching
         | Phase::Attached => true,
-        Phase::Relaying | Phase::Telling | Phase::Leaving | Phase::Finishing | Phase::Ended => false,
+        Phase::Relaying | Phase::Telling | Phase::Orphaned | Phase::Leaving | Phase::Finishing | Phase::Ended => false,
     }
 }
