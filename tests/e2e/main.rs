@@ -21,6 +21,7 @@ mod monitoring;
 mod naming;
 mod opaque;
 mod operators;
+mod outlived;
 mod policies;
 mod refusals;
 mod roster;
