@@ -513,10 +513,11 @@ async fn a_drain_is_not_done_while_a_board_is_on_its_way_to_a_source() {
             tokio::task::yield_now().await;
             assert!(!life.drains.status(&id).unwrap().done);
         }
-        let mut arrival = fleet.lock();
-        arrival.boards.insert(board(99), (name("b"), 1));
-        arrival.awaited.clear();
-        drop(arrival);
+        {
+            let mut arrival = fleet.lock();
+            arrival.boards.insert(board(99), (name("b"), 1));
+            arrival.awaited.clear();
+        }
         let status = life.end(&id).await;
         assert_eq!((status.state, status.boards.moved), (DrainState::Done, boards + 1));
         assert_eq!(fleet.count(&["a", "b"]), 0);

@@ -138,11 +138,10 @@ fn y_axis(svg: &mut String, y_max: f64, title: &str) {
         let y = TOP + (1.0 - f64::from(step) / 4.0) * (HEIGHT - TOP - BOTTOM);
         let _ = write!(
             svg,
-            r#"<line class="grid" x1="{LEFT}" x2="{:.1}" y1="{y:.1}" y2="{y:.1}"/><text class="y" x="{:.1}" y="{:.1}">{}</text>"#,
+            r#"<line class="grid" x1="{LEFT}" x2="{:.1}" y1="{y:.1}" y2="{y:.1}"/><text class="y" x="{:.1}" y="{:.1}">{value:.0}</text>"#,
             WIDTH - RIGHT,
             LEFT - 8.0,
             y + 4.0,
-            format!("{value:.0}")
         );
     }
     let _ = write!(svg, r#"<text x="4" y="14">{}</text>"#, escape(title));

@@ -23,7 +23,8 @@ pub struct Problem {
     pub detail: String,
     /// The part of the request at fault, as `pace.boards_at_once` or `from.servers[0]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub field: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub field: Option<Box<str>>,
     /// The drain that stands in the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainId>,
@@ -32,8 +33,9 @@ pub struct Problem {
     #[schema(value_type = Option<u32>, minimum = 1)]
     pub retry_after_seconds: Option<NonZeroU32>,
     /// Everything that is wrong with the configuration.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub faults: Vec<ConfigFinding>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(value_type = Vec<ConfigFinding>)]
+    pub faults: Box<[ConfigFinding]>,
 }
 
 /// What the admin API refuses, and no other.
@@ -234,13 +236,13 @@ impl Problem {
             field: None,
             drain: None,
             retry_after_seconds: None,
-            faults: Vec::new(),
+            faults: Box::default(),
         }
     }
 
     /// Blames a part of the request.
     #[must_use]
-    pub fn at(self, field: impl Into<String>) -> Self {
+    pub fn at(self, field: impl Into<Box<str>>) -> Self {
         Self {
             field: Some(field.into()),
             ..self
@@ -250,7 +252,10 @@ impl Problem {
     /// Says what is wrong with the configuration.
     #[must_use]
     pub fn with_faults(self, faults: Vec<ConfigFinding>) -> Self {
-        Self { faults, ..self }
+        Self {
+            faults: faults.into(),
+            ..self
+        }
     }
 
     /// Says after how long a retry is sound, rounded up.
