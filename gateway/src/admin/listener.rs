@@ -5,16 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use http_body_util::BodyExt;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use super::Admin;
+use super::connections::{Call, Connection, Connections};
 use super::reserve::{Reserve, is_out_of_files};
 use super::socket::{AdminListener, Peer, Raw, Security, Stream};
 use crate::telemetry::Metrics;
@@ -41,11 +46,13 @@ pub async fn serve(listener: impl Into<AdminListener>, admin: Admin, tasks: Task
     let metrics = Arc::clone(&admin.metrics);
     let router = admin.router();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections = Arc::new(Connections::default());
     let reserve = Reserve::fill();
     let mut loan = None;
     loop {
         if places.available_permits() == 0 {
             metrics.limit_hits.of(Limit::AdminConnections).inc();
+            connections.make_room();
         }
         let place = tokio::select! {
             () = shutdown.cancelled() => return,
@@ -60,16 +67,17 @@ pub async fn serve(listener: impl Into<AdminListener>, admin: Admin, tasks: Task
             Ok((raw, peer)) => {
                 let (router, shutdown) = (router.clone(), shutdown.clone());
                 let (acceptor, metrics) = (listener.acceptor().cloned(), Arc::clone(&metrics));
-                let loan = loan.take();
+                let (connection, loan) = (connections.open(), loan.take());
                 tasks.spawn(async move {
                     let secured = tokio::select! {
                         secured = secure(raw, peer, acceptor.as_deref(), &metrics) => secured,
+                        () = connection.told_to_leave() => None,
                         () = shutdown.cancelled() => None,
                     };
                     if let Some((stream, security)) = secured {
-                        answer(stream, Line { peer, security }, router, shutdown).await;
+                        answer(stream, Line { peer, security }, router, &connection, shutdown).await;
                     }
-                    drop((place, loan));
+                    drop((connection, place, loan));
                 });
             }
             Err(error) => {
@@ -112,13 +120,20 @@ async fn secure(
     }
 }
 
-async fn answer(stream: TokioIo<Box<dyn Stream>>, line: Line, router: Router, shutdown: CancellationToken) {
+async fn answer(
+    stream: TokioIo<Box<dyn Stream>>,
+    line: Line,
+    router: Router,
+    place: &Connection,
+    shutdown: CancellationToken,
+) {
     let peer = line.peer;
-    let service = TowerToHyperService::new(router);
+    let (service, calls) = (TowerToHyperService::new(router), place.calls());
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         let caller = Caller::new(line.clone(), request.headers());
         request.extensions_mut().insert(caller);
-        hyper::service::Service::call(&service, request)
+        let (call, answered) = (calls(), hyper::service::Service::call(&service, request));
+        async move { answered.await.map(|response| while_written(response, call)) }
     });
     let mut connection = std::pin::pin!(
         http1::Builder::new()
@@ -133,10 +148,25 @@ async fn answer(stream: TokioIo<Box<dyn Stream>>, line: Line, router: Router, sh
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = place.told_to_leave() => {
+            connection.as_mut().graceful_shutdown();
+            // The end of an answer may be on its way, and a head that is not whole is waited for no longer.
+            timeout(LEAVE_TIMEOUT, connection).await.unwrap_or(Ok(()))
+        }
     };
     if let Err(error) = outcome {
         debug!(%peer, %error, "an admin connection broke off");
     }
+}
+
+/// Keeps the call under way until the last of its answer is handed to the connection.
+fn while_written(response: Response, call: Call) -> Response {
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _under_way = &call;
+            frame
+        }))
+    })
 }
 
 impl Caller {
@@ -184,7 +214,7 @@ impl fmt::Display for Caller {
     }
 }
 
-/// Scrapers, probes, a console and some scripts; one more waits in the backlog.
+/// Scrapers, probes, a console and some scripts; for one more the longest idle goes.
 const CONNECTIONS_MAX: usize = 256;
 
 /// From an open connection, or the last answer, to the end of the next head; idle connections end by it as well.
@@ -192,6 +222,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Requests of the API are short; hyper takes no less than this.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// From being told to go to the end of a connection.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

@@ -7,6 +7,7 @@
 mod access;
 mod boards;
 mod body;
+mod connections;
 mod drain_events;
 mod drains;
 mod guard;

@@ -20,6 +20,7 @@ use super::*;
 use crate::config::AdminConfig;
 use crate::drain::memory_fleet::{Handle, MemoryFleet, name};
 use crate::drain::tests::Life;
+use crate::telemetry::label::Limit;
 
 /// A gateway's control plane behind its admin socket.
 struct Gateway {
@@ -541,4 +542,22 @@ async fn ids_in_paths_may_be_percent_encoded() {
     ] {
         assert_eq!(gateway.get(path).await.status, 404, "{path}");
     }
+}
+
+#[tokio::test]
+async fn connections_that_ask_nothing_lock_nobody_out() {
+    let gateway = Gateway::start(1).await;
+    let mut idle = Vec::new();
+    for number in 0..300 {
+        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+        if number % 2 == 0 {
+            stream.write_all(b"GET /livez HTTP/1.1\r\nHost: local").await.unwrap();
+        }
+        idle.push(stream);
+    }
+    // A head that does not come has a minute.
+    let answer = tokio::time::timeout(Duration::from_secs(40), gateway.get("/v1/servers")).await;
+    assert_eq!(answer.expect("idle connections are no reason to wait").status, 200);
+    let hits = gateway.life.metrics.limit_hits.of(Limit::AdminConnections).get();
+    assert!(hits > 0, "{hits}");
 }
