@@ -154,8 +154,16 @@ impl Stage {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    /// Lists the audit lines so far: who, by what, the path and the status.
-    fn audited(&self) -> Vec<(String, String, String, u64)> {
+    /// Waits for so many audit lines, and lists them: who, by what, the path and the status.
+    async fn audited(&self, count: usize) -> Vec<(String, String, String, u64)> {
+        eventually("the audit is written", SOON, || async {
+            self.audit_lines().len() >= count
+        })
+        .await;
+        self.audit_lines()
+    }
+
+    fn audit_lines(&self) -> Vec<(String, String, String, u64)> {
         let errors = self.gateway.process().errors();
         let lines = errors
             .lines()
@@ -228,7 +236,7 @@ async fn the_shell_operates_over_mutual_tls_as_far_as_its_certificate_reaches() 
         ("ann", "token", uncordon, 200),
     ];
     let expected = expected.map(|(who, by, path, status)| (who.to_owned(), by.to_owned(), path.to_owned(), status));
-    assert_eq!(stage.audited(), expected);
+    assert_eq!(stage.audited(expected.len()).await, expected);
 }
 
 #[tokio::test]
@@ -304,7 +312,8 @@ async fn a_web_page_that_has_a_browser_show_its_certificate_is_refused() {
     assert!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
     let own = cordon("https://gateway.test:8081").await;
     assert!(own.starts_with("HTTP/1.1 200 "), "{own}");
-    let audited: Vec<(String, u64)> = stage.audited().into_iter().map(|line| (line.0, line.3)).collect();
+    let audited = stage.audited(3).await.into_iter().map(|line| (line.0, line.3));
+    let audited: Vec<(String, u64)> = audited.collect();
     let expected = [403, 403, 200].map(|status| ("release-pipeline".to_owned(), status));
     assert_eq!(audited, expected);
 }

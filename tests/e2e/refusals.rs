@@ -293,7 +293,7 @@ fiel = "handover.db"
 [releases]
 current = "r1"
 [[servers]]
-url = "https://127.0.0.1:9"
+url = "ftp://127.0.0.1:9"
 name = "board-1"
 release = "r1"
 [[routes]]

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::binaries::workspace;
+use crate::eventually::eventually;
 
 /// A running process; killed on drop, and when the test process dies.
 #[derive(Debug)]
@@ -168,6 +169,19 @@ impl Process {
         read_lossy(&with_suffix(&self.log, "err"))
     }
 
+    /// Waits until the process has written a text to its standard error: a log may come behind what it tells of.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn logs(&self, text: &str) {
+        eventually(
+            &format!("the log of {} has {text:?}", self.name),
+            LOG_PATIENCE,
+            || async { self.errors().contains(text) },
+        )
+        .await;
+    }
+
     /// Returns the last lines of both.
     pub fn tail(&self) -> String {
         let part = |text: String| {
@@ -277,5 +291,7 @@ fn with_suffix(log: &Path, suffix: &str) -> PathBuf {
 fn read_lossy(path: &Path) -> String {
     fs::read(path).map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
+
+const LOG_PATIENCE: Duration = Duration::from_secs(60);
 
 const TAIL_LINES: usize = 60;
