@@ -273,8 +273,8 @@ impl Fleet for GatewayFleet {
         Box::pin(self.mover.cool(copies))
     }
 
-    fn recent_moves(&self) -> Vec<MoveRecord> {
-        self.mover.recent()
+    fn recent_moves(&self, limit: usize) -> Vec<MoveRecord> {
+        self.mover.recent(limit)
     }
 
     fn refresh_gauges(&self, is_drained: &dyn Fn(&ServerName) -> bool) {

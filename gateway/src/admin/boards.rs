@@ -23,9 +23,7 @@ use crate::telemetry::EVENT;
 pub(super) async fn list(State(admin): State<Admin>, uri: Uri) -> Result<Json<BoardList>, Refusal> {
     let [server, limit, after] = query::some_of(&uri, ["server", "limit", "after"])?;
     let server = server.map(|name| known_server(&admin, &name, "server")).transpose()?;
-    let limit = limit
-        .map(|text| query::number(&text, "limit", 1..=PAGE_MAX))
-        .transpose()?;
+    let limit = page_limit(limit)?;
     let after: Option<BoardId> = match after.map(|text| text.parse()) {
         None => None,
         Some(Ok(after)) => Some(after),
@@ -34,12 +32,7 @@ pub(super) async fn list(State(admin): State<Admin>, uri: Uri) -> Result<Json<Bo
             return Err(Problem::new(ProblemType::InvalidField, detail).at("after").into());
         }
     };
-    let (boards, next) = match (limit, &after) {
-        (None, None) => (admin.fleet.open(server.as_ref()), None),
-        (limit, after) => admin
-            .fleet
-            .page(server.as_ref(), after.as_ref(), limit.unwrap_or(WHOLE)),
-    };
+    let (boards, next) = admin.fleet.page(server.as_ref(), after.as_ref(), limit);
     Ok(Json(BoardList { boards, next }))
 }
 
@@ -99,12 +92,16 @@ pub(super) async fn carry(
     Ok(Json(report))
 }
 
-/// `GET /v1/moves`.
+/// `GET /v1/moves?limit=`.
 pub(super) async fn moves(State(admin): State<Admin>, uri: Uri) -> Result<Json<MoveList>, Refusal> {
-    query::none(&uri)?;
+    let [limit] = query::some_of(&uri, ["limit"])?;
     Ok(Json(MoveList {
-        moves: admin.fleet.recent_moves(),
+        moves: admin.fleet.recent_moves(page_limit(limit)?),
     }))
+}
+
+fn page_limit(asked: Option<String>) -> Result<usize, Problem> {
+    asked.map_or(Ok(PAGE), |text| query::number(&text, "limit", 1..=PAGE_MAX))
 }
 
 pub(super) async fn find(admin: &Admin, board: &BoardId) -> Result<BoardView, Refusal> {
@@ -152,5 +149,5 @@ fn known_server(admin: &Admin, name: &str, field: &str) -> Result<ServerName, Pr
 /// More boards than this on one page nobody reads as a page.
 const PAGE_MAX: usize = 10_000;
 
-/// As long as nobody asks for pages.
-const WHOLE: usize = usize::MAX / 2;
+/// A list of everything that is open would hold up other answers.
+const PAGE: usize = 1_000;

@@ -23,5 +23,5 @@ pub fn admin_threads() -> io::Result<Runtime> {
         .build()
 }
 
-/// One may be writing a list of every board while the other answers a probe.
-const THREADS: usize = 2;
+/// Some may be writing long lists while another answers a probe.
+const THREADS: usize = 4;

@@ -69,8 +69,8 @@ pub trait Fleet: Send + Sync + 'static {
     /// Has servers drop the copies of boards that they have kept warm and do not own.
     fn cool(&self, copies: Vec<(BoardId, ServerName)>) -> FleetFuture<'_, ()>;
 
-    /// Lists the moves that ended of late, the latest last.
-    fn recent_moves(&self) -> Vec<MoveRecord>;
+    /// Lists the moves that ended of late, at most `limit`, the latest last.
+    fn recent_moves(&self, limit: usize) -> Vec<MoveRecord>;
 
     /// Brings the gauges of open boards and of servers' states up to this moment; `is_drained` says of which servers a
     /// drain takes the boards.

@@ -295,8 +295,10 @@ impl Fleet for Handle {
         Box::pin(async {})
     }
 
-    fn recent_moves(&self) -> Vec<MoveRecord> {
-        self.0.lock().moves.clone()
+    fn recent_moves(&self, limit: usize) -> Vec<MoveRecord> {
+        let state = self.0.lock();
+        let earlier = state.moves.len().saturating_sub(limit);
+        state.moves[earlier..].to_vec()
     }
 
     fn refresh_gauges(&self, _is_drained: &dyn Fn(&ServerName) -> bool) {}

@@ -155,9 +155,11 @@ impl Mover {
         }
     }
 
-    /// Lists the moves that ended of late, the latest last.
-    pub fn recent(&self) -> Vec<MoveRecord> {
-        self.lock_recent().iter().cloned().collect()
+    /// Lists the moves that ended of late, at most `limit`, the latest last.
+    pub fn recent(&self, limit: usize) -> Vec<MoveRecord> {
+        let recent = self.lock_recent();
+        let earlier = recent.len().saturating_sub(limit);
+        recent.iter().skip(earlier).cloned().collect()
     }
 
     /// Counts sessions of which something could not be confirmed.

@@ -111,7 +111,7 @@ async fn a_board_is_moved_off_the_source_that_the_order_names_and_off_no_other()
     check("b", None, "board-2", ("already_there", Some("board-2"))).await;
     check("other", None, "board-3", ("not_open", None)).await;
     assert_eq!(board.placement(), before);
-    assert!(yard.mover.recent().is_empty());
+    assert!(yard.mover.recent(1).is_empty());
 }
 
 #[tokio::test]

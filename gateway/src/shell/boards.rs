@@ -179,7 +179,7 @@ impl SessionsArgs {
 impl MovesArgs {
     pub(super) async fn run(&self) -> Result<Outcome, ShellError> {
         let shell = self.common.shell()?;
-        let list: MoveList = shell.ask(Call::get("/v1/moves")).await?;
+        let list: MoveList = shell.ask(Call::get("/v1/moves?limit=10000")).await?;
         shell.print(&list);
         Ok(Outcome::Done)
     }

@@ -59,7 +59,7 @@ async fn hear(shell: &Shell) -> Result<Heard, ShellError> {
     Ok(Heard {
         servers: shell.ask(Call::get("/v1/servers")).await?,
         drains: shell.ask(Call::get("/v1/drains")).await?,
-        moves: shell.ask(Call::get("/v1/moves")).await?,
+        moves: shell.ask(Call::get("/v1/moves?limit=100")).await?,
     })
 }
 

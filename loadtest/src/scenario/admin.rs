@@ -76,8 +76,16 @@ impl AdminClient {
     /// # Errors
     /// When the gateway does not answer.
     pub async fn boards(&self) -> Result<Vec<BoardView>, AdminError> {
-        let list: BoardList = self.fetch("/v1/boards").await?;
-        Ok(list.boards)
+        let mut boards = Vec::new();
+        let mut behind = String::new();
+        loop {
+            let page: BoardList = self.fetch(&format!("/v1/boards?limit=10000{behind}")).await?;
+            boards.extend(page.boards);
+            match page.next {
+                Some(next) => behind = format!("&after={}", next.to_url_segment()),
+                None => return Ok(boards),
+            }
+        }
     }
 
     /// Lists the moves of late.
@@ -85,7 +93,7 @@ impl AdminClient {
     /// # Errors
     /// When the gateway does not answer.
     pub async fn moves(&self) -> Result<Vec<MoveRecord>, AdminError> {
-        let list: MoveList = self.fetch("/v1/moves").await?;
+        let list: MoveList = self.fetch("/v1/moves?limit=10000").await?;
         Ok(list.moves)
     }
 

@@ -23,6 +23,11 @@ pub fn admin() -> OpenApi {
     describe_drains(&mut document);
     describe_boards(&mut document);
     document.call(Get, "/v1/moves", "listMoves", "The moves that ended of late.", |call| {
+        let call = call.query_number(
+            "limit",
+            "At most so many, the latest; 1000 unless it is given.",
+            Some(10_000),
+        );
         refused(call.answer::<MoveList>(200, "By their end, the latest last."), []).end()
     });
     document.call(
@@ -275,7 +280,7 @@ fn describe_boards(document: &mut Document) {
     document.call(Get, "/v1/boards", "listBoards", "Open boards.", |call| {
         let call = call
             .query::<ServerName>("server", "Only those that this server owns.", Required::False)
-            .query_number("limit", "At most so many; without it all.", Some(10_000))
+            .query_number("limit", "At most so many; 1000 unless it is given.", Some(10_000))
             .query::<BoardId>(
                 "after",
                 "Only those behind this one: `next` of the page before.",
