@@ -247,8 +247,13 @@ impl Drains {
         if !job.state().is_over() && !job.ask(verb).await && !job.state().is_over() {
             return Err(match self.shutdown.is_cancelled() {
                 true => AskError::ShuttingDown,
-                false => AskError::NotKept { id: id.clone() },
+                // The registry has not taken it in, and it is forgotten.
+                false => AskError::Unknown,
             });
+        }
+        // An end as well: a restart would go on with the drain.
+        if job.is_unkept() {
+            return Err(AskError::NotKept { id: id.clone() });
         }
         Ok(self.status_of(&job))
     }

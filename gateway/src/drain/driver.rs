@@ -28,8 +28,6 @@ pub(super) struct Driver {
     cancels: HashMap<BoardId, CancellationToken>,
     /// The targets that took boards when they were last looked at.
     ready: Vec<ServerName>,
-    /// The registry did not take the last record; it is tried again.
-    is_unkept: bool,
     /// An undo moves these, each to where it was.
     only: Option<HashMap<BoardId, Option<ServerName>>>,
     told_state: Option<DrainState>,
@@ -62,7 +60,6 @@ impl Driver {
             inbox,
             cancels: HashMap::new(),
             ready: Vec::new(),
-            is_unkept: false,
             only: None,
             told_state: None,
             told_counts: DrainCounts::default(),
@@ -109,7 +106,7 @@ impl Driver {
             }
         }
         // A drain whose end is not kept would begin again after a restart.
-        while self.is_unkept {
+        while self.job.is_unkept() {
             look.tick().await;
             self.persist().await;
         }
@@ -118,18 +115,18 @@ impl Driver {
     async fn start(&mut self, asked: &mut mpsc::Receiver<Ask>) -> Course {
         self.remember_interrupted();
         let mut events = vec![self.targets()];
-        let mut kept = Vec::new();
+        let mut answers = Vec::new();
         // What was asked while the sources were listed comes before the first move.
         while let Ok(ask) = asked.try_recv() {
             events.push(ask.verb.event());
-            kept.push(ask.is_kept);
+            answers.push(ask.taken);
         }
         events.push(Event::Started {
             boards: self.open_boards(),
         });
         let course = self.step(events).await;
-        for is_kept in kept {
-            let _ = is_kept.send(!self.is_unkept);
+        for taken in answers {
+            let _ = taken.send(());
         }
         course
     }
@@ -154,13 +151,13 @@ impl Driver {
     async fn answer(&mut self, ask: Ask) -> Course {
         let course = self.step(vec![ask.verb.event()]).await;
         // Whoever asked may have gone.
-        let _ = ask.is_kept.send(!self.is_unkept);
+        let _ = ask.taken.send(());
         course
     }
 
     /// Looks whether targets came or went, and tries again to keep what could not be kept.
     async fn look(&mut self) -> Course {
-        if self.is_unkept {
+        if self.job.is_unkept() {
             self.persist().await;
         }
         self.tell_progress();
@@ -334,16 +331,15 @@ impl Driver {
 
     async fn persist(&mut self) {
         match self.keep().await {
-            Ok(()) => self.is_unkept = false,
+            Ok(()) => drop(self.job.set_unkept(false)),
             // Moves need the registry as well and fail by themselves; only counts can go wrong.
             Err(error) => {
-                if !self.is_unkept {
+                if !self.job.set_unkept(true) {
                     warn!(
                         error = &error as &dyn std::error::Error,
                         "the drain's progress is not kept; trying again"
                     );
                 }
-                self.is_unkept = true;
             }
         }
     }

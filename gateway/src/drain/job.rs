@@ -42,6 +42,8 @@ pub(super) struct Job {
     /// The driver takes it when it begins.
     asked: Mutex<Option<mpsc::Receiver<Ask>>>,
     pub(super) events: Events,
+    /// The registry did not take the last record; it is tried again.
+    is_unkept: AtomicBool,
     /// Whether the registry has kept it; nothing while that is not known.
     pub(super) accepted: watch::Sender<Option<Result<(), RegistryError>>>,
 }
@@ -49,8 +51,8 @@ pub(super) struct Job {
 /// What an operator wants of a drain.
 pub(super) struct Ask {
     pub(super) verb: Verb,
-    /// Told when the machine has taken it in, and whether that is kept.
-    pub(super) is_kept: oneshot::Sender<bool>,
+    /// Told when the machine has taken it in, and the registry was asked to keep it.
+    pub(super) taken: oneshot::Sender<()>,
 }
 
 /// What an operator can want of a drain.
@@ -113,6 +115,7 @@ impl Job {
             asks,
             asked: Mutex::new(Some(asked)),
             events: Events::new(),
+            is_unkept: AtomicBool::new(false),
             accepted: watch::Sender::new(None),
         }
     }
@@ -196,13 +199,22 @@ impl Job {
         }
     }
 
-    /// Wants something of the driver, and returns whether that is kept: false where the registry would not take it, or the
-    /// driver has ended meanwhile.
+    /// Wants something of the driver, and returns whether that was taken in: false where the driver has ended meanwhile.
     ///
     /// Cancel-safe: what was asked is done.
     pub(super) async fn ask(&self, verb: Verb) -> bool {
-        let (is_kept, kept) = oneshot::channel();
-        self.asks.send(Ask { verb, is_kept }).await.is_ok() && kept.await.unwrap_or(false)
+        let (taken, answer) = oneshot::channel();
+        self.asks.send(Ask { verb, taken }).await.is_ok() && answer.await.is_ok()
+    }
+
+    /// Reads whether a restart would not find the drain as it is.
+    pub(super) fn is_unkept(&self) -> bool {
+        self.is_unkept.load(Ordering::Acquire)
+    }
+
+    /// Notes whether the registry has taken the last record, and returns what was noted before.
+    pub(super) fn set_unkept(&self, is_unkept: bool) -> bool {
+        self.is_unkept.swap(is_unkept, Ordering::AcqRel)
     }
 
     /// Returns for how long the sources keep what they had; nothing where they drop it at once.

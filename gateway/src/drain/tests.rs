@@ -14,7 +14,7 @@ use super::memory_fleet::{Handle, MemoryFleet, board, name};
 use super::retention::DRAINS_KEPT;
 use super::*;
 use crate::config::MetricsConfig;
-use crate::registry::EmbeddedRegistry;
+use crate::registry::{EmbeddedRegistry, SimDisk};
 use crate::telemetry::Metrics;
 
 /// One life of a gateway.
@@ -35,6 +35,10 @@ impl Life {
     /// Puts the parts together and does not yet take up what was kept.
     pub(crate) fn prepare(folder: &Path, fleet: &Arc<MemoryFleet>, release: &str) -> Self {
         let registry = EmbeddedRegistry::open(&folder.join("handover.db")).unwrap();
+        Self::prepare_on(registry, fleet, release)
+    }
+
+    fn prepare_on(registry: EmbeddedRegistry, fleet: &Arc<MemoryFleet>, release: &str) -> Self {
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let metrics = Arc::new(Metrics::new(&MetricsConfig::default()).unwrap());
         let drains = Drains::new(
@@ -558,4 +562,35 @@ async fn old_drains_are_forgotten_but_for_those_that_something_goes_by() {
     life = Life::begin(folder.path(), &fleet, "r1").await;
     assert_eq!(kept(&life), before);
     assert_eq!(fleet.newcomers().unwrap().release.as_str(), "r2");
+}
+
+#[tokio::test]
+async fn what_the_registry_has_not_kept_is_refused_until_it_has() {
+    let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(4));
+    let path = folder.path().join("handover.db");
+    let disk = SimDisk::new(1, path.clone(), Vec::new());
+    let registry = EmbeddedRegistry::open_on_disk(&path, &disk).unwrap();
+    let life = Life::prepare_on(registry, &fleet, "r1");
+    life.drains.resume().await.unwrap();
+    let slowly = R1_TO_R2.replace("\"boards_per_second\": 0", "\"boards_per_second\": 0.01");
+    let id = life.start(&slowly).await.unwrap().status.id;
+    for verb in [Verb::Pause, Verb::Resume, Verb::Abort] {
+        disk.fail(100);
+        let refused = life.drains.ask(&id, verb).await;
+        assert!(
+            matches!(refused, Err(AskError::NotKept { .. })),
+            "{verb:?}: {refused:?}"
+        );
+        disk.fail(0);
+        for attempt in 0.. {
+            match life.drains.ask(&id, verb).await {
+                Ok(_) => break,
+                // The registry opens its file anew.
+                Err(AskError::NotKept { .. }) => tokio::time::sleep(Duration::from_millis(5)).await,
+                Err(error) => panic!("{verb:?}: {error}"),
+            }
+            assert!(attempt < 2000, "{verb:?} is never kept");
+        }
+    }
+    assert_eq!(life.end(&id).await.state, DrainState::Aborted);
 }

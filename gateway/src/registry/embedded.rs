@@ -9,6 +9,9 @@ use std::thread::{self, JoinHandle};
 use handover_protocol::{BoardId, DrainId, Placement, ServerName};
 use tokio::sync::{mpsc, oneshot};
 
+#[cfg(test)]
+pub(crate) use sim_disk::SimDisk;
+
 use super::file::{Backing, OpenError, file_backing};
 use super::operation::{
     Answer, CompareAndSet, DrainParts, Drains, ForgetDrain, Load, Operation, PutDrain, PutDrainPart, PutServer, Read,
@@ -39,6 +42,12 @@ impl EmbeddedRegistry {
     /// As [`EmbeddedRegistry::open`].
     pub fn open_watched(path: &Path, told: SyncTold) -> Result<Self, OpenError> {
         Self::open_told(path, file_backing(), told)
+    }
+
+    /// Opens it on a disk that fails.
+    #[cfg(test)]
+    pub(crate) fn open_on_disk(path: &Path, disk: &SimDisk) -> Result<Self, OpenError> {
+        Self::open_on(path, disk.backing())
     }
 
     pub(super) fn open_on(path: &Path, backing: Backing) -> Result<Self, OpenError> {

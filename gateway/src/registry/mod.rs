@@ -21,6 +21,8 @@ use std::sync::Arc;
 use handover_protocol::{BoardId, DrainId, Placement, ServerName};
 
 pub use embedded::EmbeddedRegistry;
+#[cfg(test)]
+pub(crate) use embedded::SimDisk;
 pub use file::{Damage, OpenError};
 pub use observed::ObservedRegistry;
 

@@ -19,7 +19,7 @@ use crate::registry::file::Backing;
 
 /// The disk under one path. The real file system knows the names of its files; what they hold is simulated.
 #[derive(Debug, Clone)]
-pub(super) struct SimDisk(Arc<Mutex<State>>);
+pub(crate) struct SimDisk(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -72,7 +72,7 @@ impl FileId {
 
 impl SimDisk {
     /// Makes a disk; where something is given, the file at `path` holds it.
-    pub(super) fn new(seed: u64, path: PathBuf, content: Vec<u8>) -> Self {
+    pub(crate) fn new(seed: u64, path: PathBuf, content: Vec<u8>) -> Self {
         let mut files = HashMap::new();
         if let Ok(metadata) = fs::metadata(&path) {
             let content = Content {
@@ -102,7 +102,7 @@ impl SimDisk {
         })
     }
 
-    pub(super) fn fail(&self, percent: u32) {
+    pub(crate) fn fail(&self, percent: u32) {
         self.lock().fault_percent = percent;
     }
 
