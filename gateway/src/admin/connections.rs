@@ -24,6 +24,7 @@ struct Open {
 #[derive(Debug)]
 struct State {
     calls: usize,
+    has_called: bool,
     idle_since: u64,
     leave: CancellationToken,
 }
@@ -51,6 +52,7 @@ impl Connections {
         let leave = CancellationToken::new();
         let state = State {
             calls: 0,
+            has_called: false,
             idle_since: number,
             leave: leave.clone(),
         };
@@ -94,6 +96,18 @@ impl Connection {
         self.leave.cancelled().await;
     }
 
+    /// Reads whether it has ever called; then the end of an answer may still be on its way.
+    pub(super) fn has_called(&self) -> bool {
+        let open = self.connections.lock();
+        open.connections.get(&self.number).is_some_and(|state| state.has_called)
+    }
+
+    /// Reads whether a call is under way.
+    pub(super) fn is_answering(&self) -> bool {
+        let open = self.connections.lock();
+        open.connections.get(&self.number).is_some_and(|state| state.calls > 0)
+    }
+
     /// Returns what notes its calls.
     pub(super) fn calls(&self) -> impl Fn() -> Call + use<> {
         let (number, connections) = (self.number, Arc::clone(&self.connections));
@@ -103,7 +117,10 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.connections.lock().connections.remove(&self.number);
+        let mut open = self.connections.lock();
+        open.connections.remove(&self.number);
+        // Its place is the room.
+        open.is_room_wanted = false;
     }
 }
 
@@ -111,6 +128,7 @@ impl Call {
     fn begin(number: u64, connections: &Arc<Connections>) -> Self {
         if let Some(state) = connections.lock().connections.get_mut(&number) {
             state.calls += 1;
+            state.has_called = true;
         }
         Self {
             number,
@@ -172,7 +190,13 @@ mod tests {
         drop(one);
         drop(other);
         assert!(first.leave.is_cancelled() && !second.leave.is_cancelled());
+        let third = connections.open();
+        let last = third.calls()();
+        connections.make_room();
         drop((first, second));
+        drop(last);
+        assert!(!third.leave.is_cancelled(), "whoever left has made room");
+        drop(third);
         assert!(connections.lock().connections.is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! The admin socket: a bounded number of connections, each with a bounded patience.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,21 +51,25 @@ pub async fn serve(listener: impl Into<AdminListener>, admin: Admin, tasks: Task
     let reserve = Reserve::fill();
     let mut loan = None;
     loop {
-        if places.available_permits() == 0 {
-            metrics.limit_hits.of(Limit::AdminConnections).inc();
-            connections.make_room();
-        }
-        let place = tokio::select! {
-            () = shutdown.cancelled() => return,
-            place = Arc::clone(&places).acquire_owned() => place,
-        };
-        let Ok(place) = place else { return };
         let accepted = tokio::select! {
             () = shutdown.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((raw, peer)) => {
+                let place = match Arc::clone(&places).try_acquire_owned() {
+                    Ok(place) => place,
+                    Err(_) => {
+                        metrics.limit_hits.of(Limit::AdminConnections).inc();
+                        connections.make_room();
+                        let place = tokio::select! {
+                            () = shutdown.cancelled() => return,
+                            place = Arc::clone(&places).acquire_owned() => place,
+                        };
+                        let Ok(place) = place else { return };
+                        place
+                    }
+                };
                 let (router, shutdown) = (router.clone(), shutdown.clone());
                 let (acceptor, metrics) = (listener.acceptor().cloned(), Arc::clone(&metrics));
                 let (connection, loan) = (connections.open(), loan.take());
@@ -150,13 +155,28 @@ async fn answer(
         }
         () = place.told_to_leave() => {
             connection.as_mut().graceful_shutdown();
-            // The end of an answer may be on its way, and a head that is not whole is waited for no longer.
-            timeout(LEAVE_TIMEOUT, connection).await.unwrap_or(Ok(()))
+            leave(connection, place).await
         }
     };
     if let Err(error) = outcome {
         debug!(%peer, %error, "an admin connection broke off");
     }
+}
+
+/// Ends a connection that is idle: what it was answered is written out, and a head that is not whole is waited for no
+/// longer, but a call that came at the last moment is answered.
+async fn leave<T>(
+    mut connection: Pin<&mut impl Future<Output = hyper::Result<T>>>,
+    place: &Connection,
+) -> hyper::Result<()> {
+    while place.has_called() {
+        match timeout(LEAVE_TIMEOUT, &mut connection).await {
+            Ok(outcome) => return outcome.map(drop),
+            Err(_) if place.is_answering() => {}
+            Err(_) => break,
+        }
+    }
+    Ok(())
 }
 
 /// Keeps the call under way until the last of its answer is handed to the connection.
