@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::buffer::with_buffer;
 use super::farewell;
-use super::heartbeat::Heartbeat;
+use super::heartbeat::{Heartbeat, count_pings};
 use super::ours::{Ours, Place};
 use super::quiet_watch::QuietWatch;
 use super::recorder::Recorder;
@@ -53,6 +53,7 @@ pub struct Direction {
     /// When the first byte came that found the valve shut.
     first_wait: Option<Instant>,
     bytes: u64,
+    pings: u16,
     /// What the Close said that was passed on.
     close_code: Option<CloseCode>,
     /// Something was written that the writer may still keep to itself: TLS does, TCP does not.
@@ -85,6 +86,7 @@ impl Direction {
             quiet_watch: None,
             first_wait: None,
             bytes: 0,
+            pings: 0,
             close_code: None,
             // The end of the 101 may still be under way.
             is_unflushed: true,
@@ -112,9 +114,9 @@ impl Direction {
         self.seen.controls()
     }
 
-    /// Counts the control frames of the sender that were passed on, as [`Scanner::controls`] does.
-    pub fn controls_passed(&self) -> u16 {
-        self.sent.controls()
+    /// Counts the Pings of the sender that were passed on; it wraps, as [`Scanner::controls`] does.
+    pub fn pings_passed(&self) -> u16 {
+        self.pings
     }
 
     /// Counts the bytes that were passed on.
@@ -406,6 +408,9 @@ impl Direction {
             let (before, passed) = (self.sent, &self.waiting[..length]);
             self.sent.scan(limits, passed).map_err(Fault::Violation)?;
             Heartbeat::follow(&mut self.heartbeat, limits, before, self.sent, passed);
+            if self.sent.controls() != before.controls() {
+                self.pings = self.pings.wrapping_add(count_pings(limits, before, passed));
+            }
             if self.sent.is_closed() && !before.is_closed() {
                 self.close_code = farewell::code_of(limits, before, passed);
             }

@@ -116,6 +116,21 @@ impl Heartbeat {
     }
 }
 
+/// Counts the Pings whose headers end within `bytes`, which begin where `scanner` stands.
+#[cold]
+pub(super) fn count_pings(limits: &Limits, mut scanner: Scanner, bytes: &[u8]) -> u16 {
+    let (mut rest, mut count) = (bytes, 0_u16);
+    while let Ok(advance) = scanner.advance(limits, rest) {
+        match advance.event {
+            Some(Event::Header(header)) if header.opcode == Opcode::Ping => count = count.wrapping_add(1),
+            Some(Event::Header(_) | Event::FrameEnd { .. }) => {}
+            None => break,
+        }
+        rest = &rest[advance.consumed..];
+    }
+    count
+}
+
 impl Default for Heartbeat {
     fn default() -> Self {
         Self {

@@ -19,7 +19,7 @@ use crate::telemetry::label::Limit;
 pub(super) struct ControlFrames {
     since: Instant,
     of_client: u16,
-    /// Behind what the server has sent by what the client may still answer.
+    /// Its Pings; behind what it has sent by what the client may still answer.
     of_server: u16,
 }
 
@@ -52,7 +52,7 @@ impl Task {
             return None;
         }
         let now = Instant::now();
-        let asked = self.down.controls_passed().wrapping_sub(self.control_frames.of_server);
+        let asked = self.down.pings_passed().wrapping_sub(self.control_frames.of_server);
         let of_its_own = arrived.saturating_sub(asked);
         if is_flood(of_its_own, now - self.control_frames.since, self.control_frames_max) {
             return Some(self.break_off(Limit::ControlFrames));
@@ -62,7 +62,7 @@ impl Task {
         self.control_frames = ControlFrames {
             since: now,
             of_client: self.up.controls_arrived(),
-            of_server: self.down.controls_passed().wrapping_sub(unanswered),
+            of_server: self.down.pings_passed().wrapping_sub(unanswered),
         };
         None
     }

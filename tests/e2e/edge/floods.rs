@@ -44,6 +44,21 @@ async fn a_flood_that_is_spread_over_many_packets_is_one() {
 }
 
 #[tokio::test]
+async fn a_flood_of_pings_is_one_also_where_the_server_answers_each() {
+    let stage = Stage::start().await;
+    let mut client = stage.session().await;
+    let flood = async {
+        let mut ticks = interval(Duration::from_millis(10));
+        while client.say(masked(0x89, b"").repeat(10)).await {
+            stage.origin.say_more([0x8A, 0].repeat(10));
+            ticks.tick().await;
+        }
+    };
+    timeout(SOON, flood).await.expect("it is ended");
+    counted(&stage, "control_frames_per_second_max", 1.0).await;
+}
+
+#[tokio::test]
 async fn pongs_that_a_server_has_asked_for_are_no_flood() {
     let stage = Stage::start().await;
     let pings = [0x89, 0].repeat(1000);
