@@ -111,11 +111,14 @@ fn write_less_tokens(out: &mut impl Write, text: &str) -> fmt::Result {
     let is_of_token = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
     for run in text.split_inclusive(|letter| !is_of_token(letter)) {
         let word = run.trim_end_matches(|letter| !is_of_token(letter));
-        if word.starts_with("eyJ") && word.contains('.') {
-            out.write_str(MARK)?;
-            out.write_str(&run[word.len()..])?;
-        } else {
-            out.write_str(run)?;
+        // The digits of a percent-encoded letter, or the name of a scheme, may stand right before it.
+        match word.find("eyJ").filter(|at| word[*at..].contains('.')) {
+            Some(at) => {
+                out.write_str(&word[..at])?;
+                out.write_str(MARK)?;
+                out.write_str(&run[word.len()..])?;
+            }
+            None => out.write_str(run)?,
         }
     }
     Ok(())
@@ -251,6 +254,9 @@ mod tests {
         check("/b/7?JWT", "/b/7?[redacted]");
         check("/b/JWT/ws?x=JWT&y=JWT", "/b/[redacted]/ws?x=[redacted]&y=[redacted]");
         check("/b/7?JWT=1", "/b/7?[redacted]=1");
+        check("/b/7?q=Bearer%20JWT", "/b/7?q=Bearer%20[redacted]");
+        check("/b/7?next=%2Fb%3Fx%3DJWT", "/b/7?next=%2Fb%3Fx%3D[redacted]");
+        check("/b/v1.JWT/ws", "/b/v1.[redacted]/ws");
     }
 
     #[test]
