@@ -98,24 +98,15 @@ impl Hop {
             (Some(place), true) => entries.into_iter().nth(place),
             (Some(_) | None, _) => entries.into_iter().next_back(),
         };
-        let schemes = headers.get_all(&PROTO).iter().cloned().collect::<Vec<_>>();
         let scheme = at_client(list(headers, &PROTO)).and_then(|text| Scheme::read(&text));
-        let hosts = headers.get_all(&HOSTED).iter().cloned().collect::<Vec<_>>();
         let host = at_client(list(headers, &HOSTED)).and_then(|text| HeaderValue::from_str(&text).ok());
 
         addresses.push(self.peer.to_string());
         let mut told = Told::default();
         told.add(FOR, Some(addresses.join(", ")));
-        match (scheme, schemes.as_slice()) {
-            (Some(_), [one]) => told.add_value(PROTO, Some(one.clone())),
-            (Some(scheme), _) => told.add(PROTO, Some(scheme.name().to_owned())),
-            (None, _) => told.add(PROTO, Some(self.scheme().name().to_owned())),
-        }
-        match (&host, hosts.as_slice()) {
-            (Some(_), [one]) => told.add_value(HOSTED, Some(one.clone())),
-            (Some(_), _) => told.add_value(HOSTED, host.clone()),
-            (None, _) => told.add_value(HOSTED, self.host.clone()),
-        }
+        // What was believed, so that no server believes another entry of theirs.
+        told.add(PROTO, Some(scheme.unwrap_or(self.scheme()).name().to_owned()));
+        told.add_value(HOSTED, host.clone().or(self.host.clone()));
         Sender {
             address,
             scheme: Some(scheme.unwrap_or(self.scheme())),
@@ -214,7 +205,8 @@ fn client_of(nodes: &[Option<IpAddr>], peer: IpAddr, trusts: impl Fn(IpAddr) -> 
     (last_place, last)
 }
 
-/// Splits a header that lists its values by commas; lines that are no text are left out.
+/// Splits a header that lists its values by commas. A client may have begun the line, so what is no text makes its own
+/// entry useless and none behind it.
 fn list(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
     let lines = list_of_lines(headers, name);
     let entries = lines.split(',').map(str::trim).filter(|entry| !entry.is_empty());
@@ -222,9 +214,18 @@ fn list(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
 }
 
 fn list_of_lines(headers: &HeaderMap, name: &HeaderName) -> String {
-    let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    let lines: Vec<&str> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines.join(", ")
+    let lines = headers.get_all(name).iter();
+    let letter = |byte: &u8| if byte.is_ascii() { char::from(*byte) } else { '?' };
+    let lines = lines.map(|value| {
+        value
+            .as_bytes()
+            .iter()
+            .map(letter)
+            .collect::<String>()
+            .trim()
+            .to_owned()
+    });
+    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads an address as proxies write it: alone or with a port, IPv6 with brackets or without.

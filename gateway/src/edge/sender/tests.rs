@@ -65,6 +65,16 @@ fn the_client_is_the_rightmost_whom_no_trusted_proxy_is() {
 }
 
 #[test]
+fn a_client_that_begins_the_list_with_what_is_no_text_hides_nobody() {
+    let mut headers = HeaderMap::new();
+    let value = HeaderValue::from_bytes(b"\xE9vil, 198.51.100.1").unwrap();
+    headers.insert("x-forwarded-for", value);
+    let listen = listen(ForwardingHeaders::XForwarded);
+    let read = Sender::of(&headers, "10.0.0.1".parse().unwrap(), Security::Plain, &listen);
+    assert_eq!(read.address.to_string(), "198.51.100.1");
+}
+
+#[test]
 fn only_the_headers_that_the_proxies_write_are_believed() {
     let both = [("x-forwarded-for", "1.1.1.1"), ("forwarded", "for=2.2.2.2;proto=https")];
     check_address(ForwardingHeaders::XForwarded, "10.0.0.1", &both, "1.1.1.1");
@@ -133,6 +143,13 @@ fn lists_of_schemes_and_hosts_are_read_beside_the_addresses() {
     ];
     let (read, _) = sender(ForwardingHeaders::XForwarded, "10.0.0.1", &shorter);
     assert_eq!(read.scheme, Some(Scheme::Https), "the peer itself wrote the last");
+    let (_, told) = sender(ForwardingHeaders::XForwarded, "10.0.0.1", &lines);
+    let expected = [
+        "x-forwarded-for: evil, 198.51.100.1, 10.0.0.2, 10.0.0.1",
+        "x-forwarded-host: app.example",
+        "x-forwarded-proto: https",
+    ];
+    assert_eq!(told, expected, "no server can believe another entry");
     let nonsense = [("x-forwarded-proto", "gopher")];
     let (read, told) = sender(ForwardingHeaders::XForwarded, "10.0.0.1", &nonsense);
     assert_eq!(read.scheme, Some(Scheme::Http));
