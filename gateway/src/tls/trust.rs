@@ -1,7 +1,7 @@
 //! Whom the gateway believes at a server, and what it shows there: read from files, ready for handshakes.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::{Resumption, WebPkiServerVerifier};
@@ -156,19 +156,6 @@ pub enum TrustFault {
     /// All of it can be read, and no handshake can be made of it.
     #[error("no handshake can be made of these certificates: {0}")]
     Unusable(String),
-}
-
-impl TrustFault {
-    /// Returns the file that is at fault, where it is one.
-    pub fn file(&self) -> Option<&PathBuf> {
-        let (Self::Authorities(fault) | Self::Client(fault)) = self else {
-            return None;
-        };
-        match fault {
-            CertificateFault::Certificate { file, .. } | CertificateFault::Key { file, .. } => Some(file),
-            CertificateFault::Mismatch { key, .. } => Some(key),
-        }
-    }
 }
 
 /// rustls keeps eight for each name; a server has one name, or one for sessions and one for control calls.

@@ -86,7 +86,11 @@ impl ControlError {
 
     /// Reads whether somebody is there who only is not believed, or does not believe us.
     pub fn proves_presence(&self) -> bool {
-        matches!(self, Self::Tls(fault) if fault.proves_presence())
+        match self {
+            Self::Unauthorized { .. } => true,
+            Self::Tls(fault) => fault.proves_presence(),
+            Self::Refused(_) | Self::Unanswered(_) | Self::Unreachable(_) | Self::Nonsense(_) => false,
+        }
     }
 
     /// Reads whether the call was certainly not carried out.

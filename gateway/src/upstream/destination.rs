@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connection::{ConnectError, ExchangeError, connect};
 use crate::config::ServerUrl;
-use crate::tls::{Connector, ServerTlsFault, Wire};
+use crate::tls::{Connector, ServerTlsFault, Trust, Wire};
 
 /// Where connections to a server go.
 #[derive(Debug, Clone)]
@@ -31,6 +31,11 @@ impl Destination {
     /// Returns the URL.
     pub fn url(&self) -> &ServerUrl {
         &self.url
+    }
+
+    /// Returns by which files the server is checked now; nothing without TLS.
+    pub(super) fn trust(&self) -> Option<Arc<Trust>> {
+        self.tls.as_ref().map(|connector| connector.trust())
     }
 
     /// Opens a connection; with TLS its handshake is over then.

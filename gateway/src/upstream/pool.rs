@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use super::connection::{ConnectError, Connection, ExchangeError, Link};
 use super::destination::Destination;
 use crate::config::ServerUrl;
+use crate::tls::Trust;
 
 /// The body of a request to a server.
 pub type RequestBody = UnsyncBoxBody<Bytes, hyper::Error>;
@@ -36,6 +37,8 @@ pub struct Pool {
 
 struct Idle {
     link: Link<RequestBody>,
+    /// By which files the server was checked.
+    trust: Option<Arc<Trust>>,
     since: Instant,
 }
 
@@ -55,14 +58,14 @@ impl Pool {
         request: Request<RequestBody>,
         connected_by: Instant,
     ) -> Result<Response<ServerBody>, PoolError> {
-        let url = to.url();
-        let request = match self.take_for(url, &request) {
+        let (url, trust) = (to.url(), to.trust());
+        let request = match self.take_for(url, trust.as_ref(), &request) {
             None => request,
             Some(mut link) => {
                 let (parts, body) = request.into_parts();
                 let again = Request::from_parts(parts.clone(), RequestBody::default());
                 match link.send(Request::from_parts(parts, body)).await {
-                    Ok(response) => return Ok(self.answer(url, response, link)),
+                    Ok(response) => return Ok(self.answer(url, trust, response, link)),
                     // The server closed it meanwhile. Whatever else it was shows again on the new connection.
                     Err(_) => again,
                 }
@@ -71,7 +74,7 @@ impl Pool {
         let stream = to.connect(connected_by).await?;
         let mut link = Link::over(stream).await.map_err(|error| to.broken(error))?;
         let response = link.send(request).await.map_err(|error| to.broken(error))?;
-        Ok(self.answer(url, response, link))
+        Ok(self.answer(url, trust, response, link))
     }
 
     /// Closes what has been idle for too long; to be called every few seconds.
@@ -83,7 +86,12 @@ impl Pool {
         });
     }
 
-    fn take_for(&self, url: &ServerUrl, request: &Request<RequestBody>) -> Option<Link<RequestBody>> {
+    fn take_for(
+        &self,
+        url: &ServerUrl,
+        trust: Option<&Arc<Trust>>,
+        request: &Request<RequestBody>,
+    ) -> Option<Link<RequestBody>> {
         let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         if !is_safe || !request.body().is_end_stream() {
             return None;
@@ -92,19 +100,22 @@ impl Pool {
         let links = idle.get_mut(url)?;
         // The one that was used last is the least likely to be closed by now.
         while let Some(mut idle) = links.pop() {
-            if idle.since.elapsed() < IDLE_MAX && idle.link.is_ready() {
+            // What was opened by other files is closed.
+            let is_trusted = idle.trust.as_ref().map(Arc::as_ptr) == trust.map(Arc::as_ptr);
+            if is_trusted && idle.since.elapsed() < IDLE_MAX && idle.link.is_ready() {
                 return Some(idle.link);
             }
         }
         None
     }
 
-    fn put(&self, url: ServerUrl, link: Link<RequestBody>) {
+    fn put(&self, url: ServerUrl, trust: Option<Arc<Trust>>, link: Link<RequestBody>) {
         let mut idle = self.lock();
         let links = idle.entry(url).or_default();
         if links.len() < IDLE_PER_SERVER_MAX {
             links.push(Idle {
                 link,
+                trust,
                 since: Instant::now(),
             });
         }
@@ -113,6 +124,7 @@ impl Pool {
     fn answer(
         self: &Arc<Self>,
         url: &ServerUrl,
+        trust: Option<Arc<Trust>>,
         response: Response<Incoming>,
         link: Link<RequestBody>,
     ) -> Response<ServerBody> {
@@ -121,6 +133,7 @@ impl Pool {
             way: Way::Lent(Some(Lent {
                 link,
                 url: url.clone(),
+                trust,
                 pool: Arc::clone(self),
             })),
         })
@@ -155,6 +168,7 @@ enum Way {
 struct Lent {
     link: Link<RequestBody>,
     url: ServerUrl,
+    trust: Option<Arc<Trust>>,
     pool: Arc<Pool>,
 }
 
@@ -179,10 +193,15 @@ impl ServerBody {
     /// Returns the connection, if the answer has ended and the server left it open.
     fn give_back(&mut self) {
         if let Way::Lent(lent) = &mut self.way
-            && let Some(Lent { mut link, url, pool }) = lent.take()
+            && let Some(Lent {
+                mut link,
+                url,
+                trust,
+                pool,
+            }) = lent.take()
             && link.is_ready()
         {
-            pool.put(url, link);
+            pool.put(url, trust, link);
         }
     }
 }
