@@ -256,7 +256,7 @@ impl Tally {
             Outcome::Upgrade(_) => log.access.has_sessions(),
             Outcome::Request(_) => log.access.has_requests(),
         };
-        self.record = is_logged.then(|| Record::new(parts, client.peer().ip(), &log.redaction));
+        self.record = is_logged.then(|| Record::new(parts, client.peer().ip().to_canonical(), &log.redaction));
         self
     }
 

@@ -70,13 +70,13 @@ async fn attempt(
     upgrade: OnUpgrade,
     tally: &mut Tally,
 ) -> Result<Outcome, Refusal> {
+    let sender = edge.sender_of(client, &parts.headers);
+    tally.note_client(sender.address);
     let (route, board) = edge.route_of(&parts)?;
     tally.note_board(&route, &board);
-    let sender = edge.sender_of(client, &parts.headers);
     check_origin(&route, &parts.headers, &sender)?;
     let seat = edge.session_seat()?;
     let peer = sender.address;
-    tally.note_client(peer);
     clean_request(&mut parts.headers, &sender);
     drop(sender);
     clean_extension_offer(&mut parts.headers);

@@ -41,9 +41,9 @@ async fn attempt(
     tally: &mut Tally,
 ) -> Result<(http::Response<ServerBody>, Hold), Refusal> {
     let sender = edge.sender_of(client, &parts.headers);
+    tally.note_client(sender.address);
     let (route, board) = edge.route_of(&parts)?;
     tally.note_board(&route, &board);
-    tally.note_client(sender.address);
     let pass = edge.enter(&route, &board, Purpose::Request, sender.address).await?;
     tally.note_server(pass.server());
     let to = pass.server().traffic();

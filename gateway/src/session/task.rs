@@ -438,7 +438,7 @@ impl Task {
             (Phase::Attaching, Event::Deadline) => Fallback::SwitchTimeout,
             (Phase::Relaying, Event::TakeOver { whole: false, .. }) => Fallback::SourceGone,
             (_, Event::SourceEof) => Fallback::SourceGone,
-            (_, Event::Cut) => Fallback::HoldTimeout,
+            (_, Event::Cut) if self.dismissal.is_none() => Fallback::HoldTimeout,
             (_, _) => return,
         };
         moving.fallback.get_or_insert(reason);
