@@ -102,7 +102,11 @@ impl Journal {
 
     /// Notes who ends the session, and the code of a Close of the gateway's own; what follows that is its echo.
     pub(super) fn part(&mut self, by: ClosedBy, told: Option<CloseCode>) {
-        self.parting.get_or_insert(Parting { by, told });
+        let parting = self.parting.get_or_insert(Parting { by, told });
+        // A command comes before the Close that it announces.
+        if parting.by == by {
+            parting.told = parting.told.or(told);
+        }
     }
 
     /// Returns who has ended the session; none while it goes on.
