@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::server::read_token;
 use super::tls::{path, read_certificate};
-use super::tree::{Item, Section};
+use super::tree::{Item, Section, Spot};
 use crate::config::admin::digest_of;
 use crate::config::{AdminCertificate, AdminConfig, AdminTls, AdminToken, CertificateFiles, Scope};
 use crate::tls::{OperatorsFault, OperatorsFiles};
@@ -43,7 +43,8 @@ fn read_operators(section: &mut Section<'_>, admin: &mut AdminConfig, folder: &P
         let files = read_certificate(&mut tls, folder);
         let client_ca = client_ca.map(|item| (path(&item, folder), item));
         if let Some(files) = files {
-            admin.tls = read_tls(files, client_ca);
+            let spot = section.spot_of("tls");
+            admin.tls = read_tls(files, client_ca, &spot);
         }
     } else {
         tls.take("certificate_file");
@@ -83,7 +84,11 @@ fn read_operators(section: &mut Section<'_>, admin: &mut AdminConfig, folder: &P
     }
 }
 
-fn read_tls(files: CertificateFiles, client_ca: Option<(Option<PathBuf>, Item<'_>)>) -> Option<AdminTls> {
+fn read_tls(
+    files: CertificateFiles,
+    client_ca: Option<(Option<PathBuf>, Item<'_>)>,
+    spot: &Spot<'_>,
+) -> Option<AdminTls> {
     let (client_ca, item) = match client_ca {
         Some((path, item)) => (Some(path?), Some(item)),
         None => (None, None),
@@ -96,8 +101,11 @@ fn read_tls(files: CertificateFiles, client_ca: Option<(Option<PathBuf>, Item<'_
             item.spot.fault(format!("cannot be used: {fault}"), fix);
             None
         }
-        // The certificate and its key were read just before, and their faults are told there.
-        (Err(OperatorsFault::Authority { .. } | OperatorsFault::Certificate(_) | OperatorsFault::Tls(_)), _) => None,
+        // Without a fault the API would be served without TLS. Files can change behind their first reading.
+        (Err(fault), _) => {
+            spot.fault(format!("cannot be used: {fault}"), "mend its files");
+            None
+        }
     }
 }
 
@@ -122,7 +130,7 @@ fn read_scope(item: &Item<'_>) -> Option<Scope> {
     })
 }
 
-fn read_entry<'f>(mut section: Section<'f>, folder: &Path) -> Option<(AdminToken, super::tree::Spot<'f>)> {
+fn read_entry<'f>(mut section: Section<'f>, folder: &Path) -> Option<(AdminToken, Spot<'f>)> {
     let spot = section.spot.clone();
     let name = section.require("name", "\"release-pipeline\"");
     let scope = section.require("scope", "\"operate\"");

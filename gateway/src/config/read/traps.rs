@@ -59,5 +59,7 @@ pub(super) fn check_route(section: &Section<'_>, route: &Route) {
 }
 
 /// What people call things that are used up by being shown.
-static ONE_TIME: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new("(?i)ticket|nonce|one[-_ ]?time|otp|single[-_ ]?use").expect("the pattern is sound"));
+static ONE_TIME: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new("(?i)ticket|nonce|one[-_ ]?time|(?:^|[^a-z])otp(?:[^a-z]|$)|single[-_ ]?use")
+        .expect("the pattern is sound")
+});
