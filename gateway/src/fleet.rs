@@ -39,7 +39,7 @@ pub struct GatewayFleet {
     pub poller: Poller,
     /// Where certificates of servers are shown.
     pub metrics: Arc<Metrics>,
-    /// Held while a server is named, changed or removed.
+    /// Held while a server is named, changed or removed, and while what operators say of one is noted.
     pub naming: tokio::sync::Mutex<()>,
 }
 
@@ -190,10 +190,7 @@ impl Fleet for GatewayFleet {
     }
 
     fn takes_boards(&self, server: &ServerName) -> bool {
-        self.servers.get(server).is_some_and(|target| {
-            let room = target.room(self.boards.owned_by(server));
-            target.is_ready() && target.allotment().weight > 0 && room != Some(0)
-        })
+        self.target(server).is_some_and(|target| target.takes_boards())
     }
 
     fn target(&self, server: &ServerName) -> Option<TargetLoad> {
@@ -290,6 +287,7 @@ impl Fleet for GatewayFleet {
 
     fn cordon<'a>(&'a self, server: &'a ServerName, is_cordoned: bool) -> FleetFuture<'a, Result<bool, RegistryError>> {
         Box::pin(async move {
+            let _naming = self.naming.lock().await;
             let Some(server) = self.servers.get(server) else {
                 return Ok(false);
             };
@@ -323,6 +321,7 @@ impl Fleet for GatewayFleet {
         server: &'a ServerName,
     ) -> FleetFuture<'a, Result<Option<DeathReport>, RegistryError>> {
         Box::pin(async move {
+            let _naming = self.naming.lock().await;
             let Some(server) = self.servers.get(server) else {
                 return Ok(None);
             };

@@ -107,7 +107,7 @@ impl Reloader {
             }
         };
         let fleet = Arc::clone(&self.fleet);
-        let roster = match fleet.plan_roster(&config.servers).await {
+        let roster = match fleet.plan_roster(&config.servers, &config.releases.current).await {
             Ok(roster) => roster,
             Err(error) => {
                 self.metrics.config_reloads.of(ReloadResult::Refused).inc();
@@ -127,6 +127,9 @@ impl Reloader {
         // New boards may go to the new servers at once, so it should be known by then whether they are there.
         let asked = [servers.added.clone(), servers.changed.clone()].concat();
         let _ = timeout(FIRST_ANSWERS, self.fleet.servers.asked_of(&asked)).await;
+        // At once, so that no scrape finds one missing.
+        self.metrics.forget_certificate_ends();
+        note_ends(self.certificates.as_deref(), self.operators.as_deref(), &self.metrics);
         let untrusted = self.trust_anew(&config);
         let mut reloaded = self.apply(config.clone(), Keys::of(&reading.settings));
         reloaded.servers = servers;
@@ -152,7 +155,12 @@ impl Reloader {
                 fix: "mend the files, or name others".to_owned(),
             })
         };
-        let files = config.admin.tls.as_ref().filter(|_| self.operators.is_some());
+        let old = self.config.load();
+        let admin = match self.holds_back_admin(config) {
+            true => &old.admin,
+            false => &config.admin,
+        };
+        let files = admin.tls.as_ref().filter(|_| self.operators.is_some());
         let files = files.map(OperatorsFiles::load).transpose();
         let files = files.map_err(|error| unusable("admin.tls", error.to_string()))?;
         if let Some(certificates) = &self.certificates {
@@ -162,19 +170,23 @@ impl Reloader {
         if let (Some(operators), Some(files)) = (&self.operators, files) {
             operators.replace(files);
         }
-        self.metrics.forget_certificate_ends();
-        note_ends(self.certificates.as_deref(), self.operators.as_deref(), &self.metrics);
         Ok(())
+    }
+
+    /// Reads whether `[admin]` stays as it is until a restart: a listener that others reach goes on to ask who they are,
+    /// whatever the next start binds; and whoever can show his certificate only after the restart is not locked out until
+    /// then.
+    fn holds_back_admin(&self, config: &Config) -> bool {
+        let old = self.config.load();
+        !old.listen.admin.is_local() && !config.admin.asks_who()
+            || old.admin.tls.is_some() != config.admin.tls.is_some()
     }
 
     /// Puts what can be changed in the place of what holds.
     fn apply(&mut self, config: Config, keys: Keys) -> ConfigReloaded {
         let old = self.config.load_full();
         let mut outcome = ConfigReloaded::default();
-        // A listener that others reach goes on to ask who they are, whatever the next start binds; and whoever can show
-        // his certificate only after the restart is not locked out until then.
-        let holds_back_admin = !old.listen.admin.is_local() && !config.admin.asks_who()
-            || old.admin.tls.is_some() != config.admin.tls.is_some();
+        let holds_back_admin = self.holds_back_admin(&config);
         for key in self.keys.differences(&keys) {
             let is_held_back = holds_back_admin && key.starts_with("admin.");
             if is_live(&key) && !is_held_back {
@@ -341,6 +353,10 @@ fn is_server(key: &str) -> bool {
 fn unfit(error: &RosterError) -> ConfigFinding {
     let (key, fix) = match error {
         RosterError::Registry(_) => ("servers".to_owned(), "look at its disk, and reload again"),
+        RosterError::NoHome(_) => (
+            "releases.current".to_owned(),
+            "name servers of that release beside those that are in use, drain these, and take them out then",
+        ),
         RosterError::Fault { index, fault } => {
             let key = format!("servers[{index}].{}", fault.field);
             (

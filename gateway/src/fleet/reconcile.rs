@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use handover_protocol::ServerName;
 use handover_protocol::admin::{ServerInUse, ServerOrigin, ServerWish, ServersReloaded};
+use handover_protocol::{ReleaseName, ServerName};
 use tokio::sync::MutexGuard;
 use tracing::{error, info, warn};
 
@@ -49,6 +49,9 @@ pub enum RosterError {
         /// The field at fault.
         fault: NamedFault,
     },
+    /// New boards would have nowhere to go: each server of their release is to replace one that is still in use.
+    #[error("is {0}, and each server of that release would replace one that is still in use")]
+    NoHome(ReleaseName),
 }
 
 impl GatewayFleet {
@@ -56,7 +59,11 @@ impl GatewayFleet {
     ///
     /// # Errors
     /// See [`RosterError`]; nothing has changed then.
-    pub async fn plan_roster<'a>(&'a self, wanted: &'a [ServerConfig]) -> Result<RosterPlan<'a>, RosterError> {
+    pub async fn plan_roster<'a>(
+        &'a self,
+        wanted: &'a [ServerConfig],
+        current: &ReleaseName,
+    ) -> Result<RosterPlan<'a>, RosterError> {
         let naming = self.naming.lock().await;
         let mut memories = BTreeMap::new();
         for (name, record) in self.registry.servers().await? {
@@ -86,6 +93,7 @@ impl GatewayFleet {
             }
         }
         plan.check_processes()?;
+        plan.check_home(current)?;
         Ok(plan)
     }
 }
@@ -187,6 +195,25 @@ impl RosterPlan<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Refuses what would leave new boards without a server until an operator has drained others.
+    fn check_home(&self, current: &ReleaseName) -> Result<(), RosterError> {
+        let mut named = self
+            .wanted
+            .iter()
+            .filter(|config| config.release == *current)
+            .peekable();
+        let is_any_named = named.peek().is_some();
+        let has_own = named.any(|config| !self.is_in_use(&config.name));
+        let servers = self.fleet.servers.all();
+        let is_apis_home = |server: &Arc<Server>| {
+            server.origin() == ServerOrigin::Api && !self.is_in_use(server.name()) && server.release() == current
+        };
+        match is_any_named && !has_own && !servers.iter().any(is_apis_home) {
+            true => Err(RosterError::NoHome(current.clone())),
+            false => Ok(()),
+        }
     }
 
     fn bring(&self, config: ServerConfig) {
