@@ -26,8 +26,8 @@ pub(super) struct Driver {
     told: mpsc::Sender<Told>,
     inbox: mpsc::Receiver<Told>,
     cancels: HashMap<BoardId, CancellationToken>,
-    /// The targets that took boards when they were last looked at.
-    ready: Vec<ServerName>,
+    /// The targets that were ready when they were last looked at, and whether they took boards.
+    ready: Vec<(ServerName, bool)>,
     /// An undo moves these, each to where it was.
     only: Option<HashMap<BoardId, Option<ServerName>>>,
     told_state: Option<DrainState>,
@@ -161,7 +161,7 @@ impl Driver {
             self.persist().await;
         }
         self.tell_progress();
-        if self.ready_targets() == self.ready {
+        if standing(&self.target_loads()) == self.ready {
             return Course::GoesOn;
         }
         let targets = self.targets();
@@ -391,7 +391,7 @@ impl Driver {
 
     fn targets(&mut self) -> Event {
         let targets = self.target_loads();
-        self.ready = self.ready_targets();
+        self.ready = standing(&targets);
         Event::TargetsChanged { targets }
     }
 
@@ -399,11 +399,14 @@ impl Driver {
         let targets = self.job.plan.targets.iter();
         targets.filter_map(|server| self.desk.fleet.target(server)).collect()
     }
+}
 
-    fn ready_targets(&self) -> Vec<ServerName> {
-        let takes_boards = |server: &&ServerName| self.desk.fleet.takes_boards(server);
-        self.job.plan.targets.iter().filter(takes_boards).cloned().collect()
-    }
+/// Returns what the machine has to hear of at once: who is ready, and who of them takes boards.
+fn standing(targets: &[TargetLoad]) -> Vec<(ServerName, bool)> {
+    let standing = targets.iter();
+    standing
+        .map(|target| (target.server.clone(), target.takes_boards()))
+        .collect()
 }
 
 /// Reads whether a board is on its way to a source, begun before the drain closed it: the drain is not over before that

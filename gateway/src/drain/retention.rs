@@ -1,6 +1,7 @@
 //! How long drains that have ended are remembered: the latest of them, and what something still needs.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use handover_protocol::DrainId;
@@ -27,11 +28,7 @@ impl Drains {
             }
         }
         let is_any_forgotten = ended.len() > DRAINS_KEPT;
-        for job in ended
-            .into_iter()
-            .skip(DRAINS_KEPT)
-            .filter(|job| !self.is_needed(job, now))
-        {
+        for job in ended.into_iter().skip(DRAINS_KEPT).filter(|job| !self.is_needed(job)) {
             if let Err(error) = self.registry.forget_drain(&job.id).await {
                 warn!(drain = %job.id, %error, "an old drain is not forgotten; the next one tries again");
                 return;
@@ -44,15 +41,16 @@ impl Drains {
         }
     }
 
-    /// Reads whether something still goes by a drain that has ended: new boards, a running undo, or one that may come.
-    fn is_needed(&self, job: &Job, now: u64) -> bool {
-        let may_be_undone = job.undo_until_ms(job.state()).is_some_and(|until| until >= now);
+    /// Reads whether something still goes by a drain that has ended: new boards, a running undo, one that may come, or
+    /// what its sources keep warm until then.
+    fn is_needed(&self, job: &Job) -> bool {
+        let is_warm = job.undo_until_ms(job.state()).is_some() && !job.is_cooled.load(Ordering::Relaxed);
         let jobs = self.jobs();
         let is_being_undone = || {
             let mut others = jobs.values();
             others.any(|other| other.undoes.as_ref() == Some(&job.id) && !other.state().is_over())
         };
-        may_be_undone || is_being_undone() || leading(jobs.values()) == Some(&job.id)
+        is_warm || is_being_undone() || leading(jobs.values()) == Some(&job.id)
     }
 }
 

@@ -21,6 +21,13 @@ pub struct TargetLoad {
     pub room: Option<u64>,
 }
 
+impl TargetLoad {
+    /// Reads whether it is given boards.
+    pub fn takes_boards(&self) -> bool {
+        self.weight > 0 && self.room != Some(0)
+    }
+}
+
 /// A ready target.
 #[derive(Debug, Clone)]
 struct Ready {
