@@ -48,6 +48,14 @@ pub fn run(args: &ServeArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    // Before there is any thread, that of the log included: it changes the environment.
+    let handed = match HandedSockets::from_environment() {
+        Ok(handed) => handed,
+        Err(error) => {
+            say(&format!("handover: {}", chain(&error)));
+            return ExitCode::FAILURE;
+        }
+    };
     let log = match telemetry::init(args.log.as_deref(), &config.log.filter, args.log_format) {
         Ok(log) => log,
         Err(error) => {
@@ -64,13 +72,6 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     for warning in warnings {
         warn!(file = %args.config.display(), "{warning}");
     }
-    let handed = match HandedSockets::from_environment() {
-        Ok(handed) => handed,
-        Err(error) => {
-            say(&format!("handover: {}", chain(&error)));
-            return ExitCode::FAILURE;
-        }
-    };
     raise_open_files();
     let runtimes = Builder::new_multi_thread().enable_all().build();
     let (runtime, admin_runtime) = match runtimes.and_then(|runtime| Ok((runtime, admin_threads()?))) {

@@ -4,6 +4,9 @@
 //! full, lines are lost and counted.
 
 use std::io::{self, IsTerminal};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::ParseError;
@@ -50,7 +53,20 @@ pub enum LogError {
 pub struct Log {
     /// What is logged.
     pub filter: LogFilter,
-    _writer: WorkerGuard,
+    writer: Option<WorkerGuard>,
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let writer = self.writer.take();
+        let (ended, waited) = mpsc::channel();
+        // Where the log is stuck the guard complains to stdout, which may be stuck as well: nobody waits for that.
+        thread::spawn(move || {
+            drop(writer);
+            let _ = ended.send(());
+        });
+        let _ = waited.recv_timeout(LAST_LINES);
+    }
 }
 
 /// What is logged, to be changed while the process runs.
@@ -109,7 +125,7 @@ pub fn init(pinned: Option<&str>, configured: &str, format: LogFormat) -> Result
             handle,
             is_pinned: pinned.is_some(),
         },
-        _writer: guard,
+        writer: Some(guard),
     })
 }
 
@@ -122,6 +138,9 @@ fn parse(filter: &str) -> Result<EnvFilter, LogError> {
 
 /// Lines that may wait to be written: a few MiB, and some seconds of a storm.
 const LINES_MAX: usize = 8192;
+
+/// How long the end of the process waits for lines that were not written.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
