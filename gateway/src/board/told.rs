@@ -75,7 +75,8 @@ impl Tellings {
 
     /// Returns them for a newcomer to keep; nothing where there are none.
     pub(super) fn kept(&self) -> Option<Box<Self>> {
-        self.until.map(|_| Box::new(self.clone()))
+        let is_bound = self.until.is_some_and(|until| until > Instant::now());
+        is_bound.then(|| Box::new(self.clone()))
     }
 
     fn note(&mut self, attempt: Attempt, bound: BounceBound) {

@@ -181,7 +181,8 @@ impl Drive {
         if let Some((step, began)) = self.step.take() {
             let took = began.elapsed().as_secs_f64();
             self.mover.metrics.move_step_seconds.of(step).observe(took);
-            if reply.event == Event::Prepared {
+            // An opaque server loads nothing beforehand.
+            if reply.event == Event::Prepared && self.planned.target.has_contract() {
                 self.planned.target.metrics().load_seconds.observe(took);
             }
         }
