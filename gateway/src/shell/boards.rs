@@ -185,6 +185,9 @@ impl MovesArgs {
     }
 }
 
+/// As many boards as are asked for at once.
+const PAGE: usize = 1_000;
+
 async fn list(shell: &Shell, args: &ListArgs) -> Result<Boards, ShellError> {
     let mut boards: Vec<BoardView> = Vec::new();
     let mut after: Option<String> = None;
@@ -192,7 +195,11 @@ async fn list(shell: &Shell, args: &ListArgs) -> Result<Boards, ShellError> {
     loop {
         let server = args.server.as_ref().map(|server| format!("server={server}"));
         let behind = after.as_ref().map(|after| format!("after={}", encoded(after)));
-        let query: Vec<String> = [server, behind].into_iter().flatten().collect();
+        let room = (wanted - boards.len()).clamp(1, PAGE);
+        let query: Vec<String> = [server, behind, Some(format!("limit={room}"))]
+            .into_iter()
+            .flatten()
+            .collect();
         let page: Page = shell.ask(Call::get(format!("/v1/boards?{}", query.join("&")))).await?;
         let is_over = page.boards.is_empty() || page.next.is_none();
         boards.extend(page.boards);
