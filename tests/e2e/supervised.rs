@@ -60,10 +60,12 @@ async fn a_supervisor_is_told_when_the_gateway_serves_reloads_lives_and_ends() {
         .route(&Route::whiteboard())
         .variable("NOTIFY_SOCKET", &path.display().to_string())
         .variable("WATCHDOG_USEC", "200000")
-        .start()
-        .await;
+        .launch();
     told.heard("READY=1", 1).await;
-    assert!(gateway.admin().answers("/readyz").await, "it serves once it says so");
+    TcpStream::connect(gateway.traffic())
+        .await
+        .expect("it serves once it says so");
+    gateway.all_ready().await;
     told.heard("WATCHDOG=1", 5).await;
     let _ann = User::join(gateway.traffic(), "b", "ann").await;
     told.heard("STATUS=serving 1 sessions on 1 boards; 1 of 1 servers are ready", 1)

@@ -388,8 +388,14 @@ async fn a_change_whose_caller_hangs_up_is_carried_out_and_audited() {
     draw(&mut users).await;
     let url = format!("{}/v1/boards/b/move", fleet.gateway.admin().url());
     let call = reqwest::Client::new().post(url).json(&json!({"to": "board-2"}));
-    let hung_up = call.timeout(Duration::from_millis(500)).send().await;
-    assert!(hung_up.is_err_and(|error| error.is_timeout()));
+    let calling = tokio::spawn(call.send());
+    eventually("the move is under way", SOON, || async {
+        let view = fleet.gateway.admin().board("b").await.expect("it is known");
+        view.state == BoardState::Moving
+    })
+    .await;
+    calling.abort();
+    assert!(calling.await.is_err_and(|error| error.is_cancelled()), "it hangs up");
     eventually("the move is audited", SOON, || async {
         let log = fleet.gateway.process().errors();
         let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());

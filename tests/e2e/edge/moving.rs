@@ -107,8 +107,7 @@ async fn an_upload_ends_where_it_began_and_what_comes_meanwhile_goes_to_the_new_
         };
         // Nobody waits before the gate is shut.
         eventually("the board is held", SOON, || async {
-            let view = stage.gateway.admin().board("b").await.expect("it is known");
-            serde_json::to_value(view.state).expect("it is a word") == "moving"
+            metric(&stage.gateway, "handover_held_boards", &[]).await == 1.0
         })
         .await;
         tokio::join!(late, rest);
