@@ -103,7 +103,7 @@ label! {
         Left = "left",
         /// Of those: their move is under way.
         Moving = "moving",
-        /// Of those: their users were told to reconnect of late.
+        /// Of those: they were moved, or their users told to reconnect, of late.
         PutOff = "put_off",
     }
 }

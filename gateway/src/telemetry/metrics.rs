@@ -360,7 +360,7 @@ impl Metrics {
                 into,
                 "handover_drain_boards",
                 "Boards of running and paused drains that are still on a source: left are all of them, moving and put_off \
-                 those whose move is under way and those whose users were told to reconnect of late.",
+                 those whose move is under way and those that bounce_limit or board_move_interval puts off.",
                 "state",
             ),
             log_lost: CounterRow::register(

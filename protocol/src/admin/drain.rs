@@ -333,7 +333,7 @@ pub struct DrainCounts {
     /// Boards of `left` whose move is under way.
     #[serde(default)]
     pub moving: u64,
-    /// Boards of `left` whose users were told to reconnect of late: they wait until the bounce limit has passed.
+    /// Boards of `left` that were moved, or whose users were told to reconnect, of late: they wait for board_move_interval or bounce_limit.
     #[serde(default)]
     pub put_off: u64,
 }
