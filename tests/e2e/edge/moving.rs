@@ -105,9 +105,10 @@ async fn an_upload_ends_where_it_began_and_what_comes_meanwhile_goes_to_the_new_
             uploading.say(second).await;
             assert_eq!(only_status(&uploading.head().await), Some(201));
         };
-        // Nobody waits before the gate is shut.
-        eventually("the board is held", SOON, || async {
-            metric(&stage.gateway, "handover_held_boards", &[]).await == 1.0
+        // The gate is shut as soon as the target was tried; nobody waits before.
+        let tried = [("step", "prepare")];
+        eventually("the gate is shut", SOON, || async {
+            metric(&stage.gateway, "handover_move_step_seconds_count", &tried).await == 1.0
         })
         .await;
         tokio::join!(late, rest);
