@@ -7,10 +7,11 @@ use handover_protocol::frame::{encode_close, encode_ping, encode_text};
 use handover_protocol::machine::session::{Command, Event, Phase};
 use tracing::warn;
 
+use super::account::Base;
 use super::attach::{Attached, Attachment};
 use super::journal::ClosedBy;
 use super::order::{Answer, HoldKind};
-use super::task::{Base, Task};
+use super::task::Task;
 use super::timing::FINISH;
 use crate::relay::{QuietWatch, RecorderState, Valve, linger};
 use crate::telemetry::label::{Crossing, Fallback};

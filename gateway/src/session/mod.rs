@@ -3,6 +3,7 @@
 //! [`handle`] is what others hold, [`task`] the driver of [`handover_protocol::machine::session`], [`attach`] the way
 //! to a target.
 
+mod account;
 mod attach;
 mod carry;
 mod flood;

@@ -55,13 +55,6 @@ impl Task {
             )));
         }
     }
-
-    /// Reads whether the server was told something since it last said anything, or has said less than it was told.
-    pub(super) fn is_unanswered(&self) -> bool {
-        let passed = self.up.messages_passed();
-        let heard = self.down.messages_arrived() - self.base.heard_before;
-        passed > self.reported.answered || heard < passed - self.base.passed_before
-    }
 }
 
 /// Waits until it is known whether the server lives on.

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio::time::Sleep;
 use tracing::{Instrument, debug_span, error};
 
+use super::account::{Base, Reported};
 use super::attach::Attached;
 use super::carry::Teller;
 use super::flood::ControlFrames;
@@ -31,10 +32,10 @@ use super::timing::{FINISH, longest};
 use super::unfinished::Unfinished;
 use super::{Seats, Setup};
 use crate::board::Admission;
-use crate::config::{OnServerDeath, Replay, Route};
+use crate::config::{Replay, Route};
 use crate::relay::{Direction, Fault, Recorder, linger};
 use crate::telemetry::Metrics;
-use crate::telemetry::label::{Direction as Way, Fallback, Limit, Side};
+use crate::telemetry::label::{Fallback, Limit, Side};
 use crate::tls::Wire;
 use crate::upstream::{Agreement, Handshake, Server};
 
@@ -94,27 +95,6 @@ pub(super) struct Task {
     pub(super) admission: Admission,
     pub(super) awaits_answer: bool,
     pub(super) _seats: Seats,
-}
-
-/// What was passed to and heard from earlier upstreams, less what the current one was told and swallowed of besides.
-#[derive(Default)]
-pub(super) struct Base {
-    pub(super) passed_before: u64,
-    pub(super) replayed: u64,
-    pub(super) heard_before: u64,
-    pub(super) swallowed: u64,
-}
-
-/// What the metrics have been told of.
-#[derive(Default)]
-pub(super) struct Reported {
-    messages_up: u64,
-    messages_down: u64,
-    bytes_up: u64,
-    bytes_down: u64,
-    heard: u64,
-    /// Messages that had been passed on before the server last said something.
-    pub(super) answered: u64,
 }
 
 #[derive(Default)]
@@ -458,11 +438,6 @@ impl Task {
         self.metrics.limit_hits.of(limit).inc();
     }
 
-    /// n: what the current upstream's kernel took whole.
-    pub(super) fn passed(&self) -> u64 {
-        self.up.messages_passed() - self.base.passed_before + self.base.replayed
-    }
-
     pub(super) fn set_timer(&mut self) {
         let phase = self.machine.phase();
         let awaits_boundary = phase == Phase::Draining && stalled_by(&self.down, &self.limits) == Fallback::Boundary;
@@ -472,45 +447,6 @@ impl Task {
             false => longest(phase, &self.route, confirm_by),
         };
         self.timer = longest.map(|longest| Box::pin(tokio::time::sleep(longest)));
-    }
-
-    fn report(&mut self) {
-        let told = &mut self.reported;
-        let heard = self.down.messages_arrived();
-        if told.heard != heard {
-            told.heard = heard;
-            // What was passed on together with what was heard may not have been seen yet.
-            told.answered = told.messages_up;
-        }
-        let tell = |known: &mut u64, now: u64, counter: &prometheus::IntCounter| {
-            if *known != now {
-                counter.inc_by(now - *known);
-                *known = now;
-            }
-        };
-        tell(
-            &mut told.messages_up,
-            self.up.messages_passed(),
-            self.metrics.messages.of(Way::ToServer),
-        );
-        tell(
-            &mut told.messages_down,
-            self.down.messages_passed(),
-            self.metrics.messages.of(Way::ToClient),
-        );
-        tell(
-            &mut told.bytes_up,
-            self.up.bytes_passed(),
-            self.metrics.bytes.of(Way::ToServer),
-        );
-        tell(
-            &mut told.bytes_down,
-            self.down.bytes_passed(),
-            self.metrics.bytes.of(Way::ToClient),
-        );
-        if self.route.on_server_death == OnServerDeath::Transparent {
-            self.handle.set_unanswered(self.is_unanswered());
-        }
     }
 }
 
