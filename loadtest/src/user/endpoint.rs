@@ -38,14 +38,22 @@ pub enum EndpointError {
     /// It is no address.
     #[error("{0:?} is no address: write host:port, ws://host:port or wss://host:port, without a path")]
     Address(String),
-    /// Nobody's certificate can be trusted.
-    #[error("no certificate of an authority can be read from {}; name one with --ca", path.display())]
+    /// The file of authorities that was named has none that can be trusted.
+    #[error("no certificate of an authority can be read from {}; name a PEM file of them with --ca", path.display())]
     Authorities {
-        /// Where they were looked for.
+        /// The file.
         path: PathBuf,
         /// What failed; nothing where the file has none.
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// No file was named, and the system trusts nobody.
+    #[error(
+        "this system has no certificates of authorities{reason}; install them (ca-certificates) or name a PEM file with --ca"
+    )]
+    NoSystemAuthorities {
+        /// What failed, behind a colon; empty where they were not found at all.
+        reason: String,
     },
 }
 
@@ -162,31 +170,43 @@ async fn connect_small(authority: &str) -> io::Result<TcpStream> {
 }
 
 fn client_config(ca: Option<&Path>) -> Result<ClientConfig, EndpointError> {
-    let path = match ca {
-        Some(path) => path.to_owned(),
-        None => std::env::var_os("SSL_CERT_FILE").map_or_else(|| SYSTEM_AUTHORITIES.into(), PathBuf::from),
+    let roots = match ca {
+        Some(path) => read_authorities(path)?,
+        None => system_authorities()?,
     };
-    let fault = |source: Option<Box<dyn std::error::Error + Send + Sync>>| EndpointError::Authorities {
-        path: path.clone(),
-        source,
-    };
-    let certificates = CertificateDer::pem_file_iter(&path).map_err(|error| fault(Some(Box::new(error))))?;
-    let certificates: Vec<_> = certificates
-        .collect::<Result<_, _>>()
-        .map_err(|error| fault(Some(Box::new(error))))?;
-    let mut roots = RootCertStore::empty();
-    let (taken, _) = roots.add_parsable_certificates(certificates);
-    if taken == 0 {
-        return Err(fault(None));
-    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.expect("the provider has what TLS 1.2 and 1.3 need");
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// Where Debian and its kin keep them.
-const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+fn read_authorities(path: &Path) -> Result<RootCertStore, EndpointError> {
+    let fault = |source| EndpointError::Authorities {
+        path: path.to_owned(),
+        source,
+    };
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let certificates = read.map_err(|error| fault(Some(Box::new(error).into())))?;
+    let mut roots = RootCertStore::empty();
+    match roots.add_parsable_certificates(certificates) {
+        (0, _) => Err(fault(None)),
+        (_taken, _left_out) => Ok(roots),
+    }
+}
+
+fn system_authorities() -> Result<RootCertStore, EndpointError> {
+    let read = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // Systems carry certificates that no verifier of today takes; what is left out is trusted by nobody.
+    match roots.add_parsable_certificates(read.certs) {
+        (0, _) => {
+            let error = read.errors.first();
+            let reason = error.map_or_else(String::new, |error| format!(": {error}"));
+            Err(EndpointError::NoSystemAuthorities { reason })
+        }
+        (_taken, _left_out) => Ok(roots),
+    }
+}
 
 /// A few messages.
 const STUCK_RECV_BYTES: u32 = 4 * 1024;

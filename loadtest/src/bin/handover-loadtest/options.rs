@@ -131,7 +131,7 @@ pub(super) struct TargetOptions {
 /// Whose certificates are trusted, where TLS is spoken.
 #[derive(Debug, Args)]
 pub(super) struct TrustOptions {
-    /// Certificates of the authorities that are trusted, as PEM [default: SSL_CERT_FILE, or the system's].
+    /// Certificates of the authorities that are trusted, as PEM [default: the system's; SSL_CERT_FILE and SSL_CERT_DIR are obeyed].
     #[arg(long, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
 }
