@@ -1,7 +1,6 @@
 //! What is shipped for installing: the unit and the image's recipe, judged by the tools of those who would install them.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -85,10 +84,6 @@ fn the_compose_file_is_one_and_names_only_what_there_is() {
             };
             assert!(is_there, "{name} mounts {source}");
         }
-        for secret in strings(&service["secrets"]) {
-            let source = compose["secrets"][&secret]["file"].as_str().expect("secrets are files");
-            assert!(deploy.join(source).exists(), "{name} is given {source}");
-        }
         for other in service["depends_on"].as_object().into_iter().flat_map(|on| on.keys()) {
             assert!(services.contains_key(other), "{name} depends on {other}");
         }
@@ -116,17 +111,37 @@ fn the_compose_file_is_one_and_names_only_what_there_is() {
 }
 
 #[test]
+fn the_token_of_the_compose_file_is_for_its_user_only_and_stays_as_it_is() {
+    let directory = tempfile::tempdir().expect("there is room for a temporary directory");
+    let token = directory.path().join("control_token");
+    draw_token(directory.path());
+    let drawn = std::fs::read_to_string(&token).expect("it was drawn");
+    assert!(
+        drawn.len() == 64 && drawn.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "{drawn:?}"
+    );
+    let mode = std::fs::metadata(&token).expect("it was drawn").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // The servers that hold it are not started anew with the stand's first service.
+    draw_token(directory.path());
+    assert_eq!(std::fs::read_to_string(&token).expect("it is there"), drawn);
+    // One that was broken off leaves no token of half a length, and is gone over.
+    std::fs::rename(&token, token.with_file_name("control_token.new")).expect("it is there");
+    draw_token(directory.path());
+    assert_ne!(std::fs::read_to_string(&token).expect("it is there"), drawn);
+}
+
+#[test]
 fn the_gateway_takes_the_configuration_of_the_compose_file() {
     let directory = tempfile::tempdir().expect("there is room for a temporary directory");
     let deploy = workspace().join("deploy");
     let shipped = std::fs::read_to_string(deploy.join("compose/handover.toml")).expect("it is shipped");
-    let token = directory.path().join("control.token");
-    std::fs::copy(deploy.join("compose/control.token"), &token).expect("it is shipped");
-    std::fs::set_permissions(&token, Permissions::from_mode(0o600)).expect("it is ours");
-    let token = token.display().to_string();
+    let secrets = directory.path().join("secrets");
+    std::fs::create_dir(&secrets).expect("the directory was just made");
+    draw_token(&secrets);
     let text = shipped
         .replace("/var/lib/handover/", "")
-        .replace("/run/secrets/control_token", &token);
+        .replace("/run/secrets", &secrets.display().to_string());
     let file = directory.path().join("handover.toml");
     std::fs::write(&file, &text).expect("the directory was just made");
     let mut check = Command::new(binary("handover"));
@@ -150,10 +165,30 @@ fn the_gateway_takes_the_configuration_of_the_compose_file() {
         says(format!("--release={}", field("release")));
         says(field("url").replace(&format!("http://{name}:"), "--listen=0.0.0.0:"));
         says(field("control_url").replace(&format!("http://{name}:"), "--control-listen=0.0.0.0:"));
+        let volumes = strings(&compose["services"][&name]["volumes"]);
+        assert!(
+            volumes.contains(&"secrets:/run/secrets:ro".to_owned()),
+            "{name}: {volumes:?}"
+        );
         // The server itself understands what it is told.
         let understood = run(Command::new(binary("board-server")).args(&arguments).arg("--version"));
         assert!(understood.status.success(), "{}", said(&understood));
     }
+}
+
+/// Runs what the stand's first service runs, in a directory that takes the place of its volume.
+fn draw_token(secrets: &Path) {
+    let service = &read_yaml(&workspace().join("deploy/compose.yaml"))["services"]["control-token"];
+    let entrypoint = strings(&service["entrypoint"]);
+    let written = strings(&service["command"]).remove(0);
+    // Who is not root gives files to nobody else.
+    let owner = std::fs::metadata(secrets).expect("it was just made");
+    let here = written
+        .replace("/run/secrets", &secrets.display().to_string())
+        .replace("65532:65532", &format!("{}:{}", owner.uid(), owner.gid()));
+    assert_eq!(here.matches("chown").count(), 1, "{here}");
+    let drawn = run(Command::new(&entrypoint[0]).args(&entrypoint[1..]).arg(&here));
+    assert!(drawn.status.success() && said(&drawn).is_empty(), "{}", said(&drawn));
 }
 
 fn read_yaml(file: &Path) -> Value {
