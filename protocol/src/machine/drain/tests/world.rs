@@ -1,12 +1,13 @@
 //! A small world of servers and boards that keeps the truth, and checks the machine against it.
 
+mod flight;
+mod rules;
+mod trouble;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::pacer::CREDIT_MAX;
-use super::super::*;
-use crate::admin::{DEFAULT_WEIGHT, Level, OnDeadline, OnTargetDown, Pace};
-use crate::generation::Generation;
-use crate::id::ServerName;
+use self::flight::Flight;
+use super::*;
 
 /// A reproducible source of choices.
 pub(super) struct Choices(pub(super) u64);
@@ -28,27 +29,6 @@ impl Choices {
     pub(super) fn millis(&mut self, bound: u64) -> Duration {
         Duration::from_millis(self.below(bound))
     }
-}
-
-/// A move as the world carries it out.
-struct Flight {
-    target: ServerName,
-    prepared_at: Option<Duration>,
-    ends_at: Duration,
-    fate: Fate,
-}
-
-/// How a move will end.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Arrives,
-    Fails,
-    /// It fails after its users were told to reconnect.
-    FailsTold,
-    /// It does not begin: its users were told of late.
-    PutOff,
-    /// It does not begin: the board is not at its source.
-    NotAtSource,
 }
 
 /// Sources, targets and a driver; what is true is kept here and never taken from the machine.
@@ -83,9 +63,6 @@ pub(super) struct World {
     pub(super) aborted: bool,
     pub(super) seen: Seen,
 }
-
-/// Where each (phase, event) pair led and what it commanded.
-pub(super) type Seen = BTreeMap<(usize, usize), (BTreeSet<usize>, BTreeSet<usize>)>;
 
 impl World {
     pub(super) fn new(seed: u64, may_crash: bool) -> Self {
@@ -170,8 +147,7 @@ impl World {
     }
 
     pub(super) fn let_time_pass(&mut self) {
-        let flights = self.flights.values();
-        let next_flight = flights.map(|flight| flight.prepared_at.unwrap_or(flight.ends_at)).min();
+        let next_flight = self.flights.values().map(Flight::due_at).min();
         let next_list = self.listing.as_ref().map(|(at, _)| *at);
         let wake_at = self.drain.wake_at();
         let idle_end = (self.mode == DrainMode::Stay).then(|| self.now + Duration::from_secs(1));
@@ -199,166 +175,6 @@ impl World {
             self.now += self.choices.millis(9);
             self.tell(Event::Tick);
         }
-    }
-
-    pub(super) fn advance_flight(&mut self) {
-        let due = |flight: &Flight| flight.prepared_at.unwrap_or(flight.ends_at);
-        let (board, flight) = self
-            .flights
-            .iter_mut()
-            .min_by_key(|(_, flight)| due(flight))
-            .expect("one is due");
-        let board = board.clone();
-        if flight.prepared_at.take().is_some() {
-            return self.tell(Event::MovePrepared { board });
-        }
-        let fate = flight.fate;
-        let arrives = fate == Fate::Arrives && self.sources.contains_key(&board);
-        let mut report = report(&board, if arrives { "moved" } else { "freeze-refused" });
-        match fate {
-            Fate::Arrives | Fate::Fails => self.failures += u64::from(!arrives),
-            Fate::FailsTold => {
-                self.failures += 1;
-                self.may_tell_at.insert(board.clone(), self.now + self.bounce_limit);
-            }
-            Fate::PutOff => {
-                let left = self.may_tell_at[&board].saturating_sub(self.now);
-                report.result = "bounce_limit".to_owned();
-                report.retry_after_ms = Some(u64::try_from(left.as_millis()).unwrap() + 1);
-            }
-            Fate::NotAtSource => {
-                report.result = "not_at_source".to_owned();
-                report.server = self.arrived.contains(&board).then(|| "t9".parse().unwrap());
-            }
-        }
-        self.land(&board, arrives);
-        self.tell(Event::MoveEnded { report });
-    }
-
-    /// Decides how a move that begins now will end.
-    fn fate(&mut self, board: &BoardId) -> Fate {
-        let may_tell_at = self.may_tell_at.get(board).copied().unwrap_or_default();
-        if !self.sources.contains_key(board) {
-            Fate::NotAtSource
-        } else if self.now < may_tell_at {
-            Fate::PutOff
-        } else if !self.choices.percent(self.fail_chance) {
-            Fate::Arrives
-        } else if self.choices.percent(50) {
-            Fate::FailsTold
-        } else {
-            Fate::Fails
-        }
-    }
-
-    pub(super) fn land(&mut self, board: &BoardId, arrives: bool) {
-        self.flights.remove(board);
-        if arrives {
-            self.sources.remove(board);
-            self.arrived.insert(board.clone());
-        }
-    }
-
-    pub(super) fn make_trouble(&mut self) {
-        match self.choices.below(if self.may_crash { 9 } else { 8 }) {
-            0 | 1 => self.change_targets(),
-            2 => {
-                let idle = self.sources.keys().find(|board| !self.flights.contains_key(*board));
-                if let Some(board) = idle.cloned() {
-                    self.sources.remove(&board);
-                    // The machine may see it closed, and knows nothing of it when it is opened again.
-                    self.put_off.remove(&board);
-                }
-            }
-            3 => {
-                let number = 100 + self.choices.below(10);
-                if !self.arrived.contains(&board(number)) {
-                    self.sources.insert(board(number), self.choices.below(9));
-                }
-            }
-            4 if self.choices.percent(50) => {
-                // A target seizes a board.
-                if let Some((board, _)) = self.sources.pop_last() {
-                    self.put_off.remove(&board);
-                    self.arrived.insert(board);
-                }
-            }
-            4 => {
-                // An operator moves a board back.
-                if let Some(board) = self.arrived.pop_first() {
-                    self.sources.insert(board, 1);
-                }
-            }
-            5 if self.choices.percent(30) => {
-                self.aborted = true;
-                self.tell(Event::AbortRequested);
-            }
-            5 | 6 => {
-                let stranger = board(999);
-                let events = [
-                    Event::MovePrepared {
-                        board: stranger.clone(),
-                    },
-                    Event::MoveEnded {
-                        report: report(&stranger, "moved"),
-                    },
-                    Event::Tick,
-                    Event::Started { boards: Vec::new() },
-                ];
-                let choice = self.choices.below(4) as usize;
-                self.tell(events[choice].clone());
-            }
-            7 if self.choices.percent(50) => {
-                self.is_paused = true;
-                self.tell(Event::PauseRequested);
-            }
-            7 => {
-                self.is_paused = false;
-                self.tell(Event::ResumeRequested);
-            }
-            _ => self.crash(),
-        }
-    }
-
-    /// The gateway dies and comes back; moves under way were finished or undone by whoever found them.
-    pub(super) fn crash(&mut self) {
-        let Some(kept) = self.kept.clone() else { return };
-        let text = serde_json::to_string(&kept).unwrap();
-        for board in self.flights.keys().cloned().collect::<Vec<_>>() {
-            let arrives = self.choices.percent(50);
-            self.land(&board, arrives);
-        }
-        self.failures = kept.tally.failed;
-        self.drain = Drain::resume(self.terms, serde_json::from_str(&text).unwrap());
-        self.now = self.choices.millis(1000);
-        self.is_paused = false;
-        self.listing = None;
-        self.starts.clear();
-        self.tries.clear();
-        self.may_tell_at.clear();
-        self.put_off.clear();
-        self.tell(Event::TargetsChanged {
-            targets: self.ready.clone(),
-        });
-        if self.choices.percent(20) {
-            self.aborted = true;
-            self.tell(Event::AbortRequested);
-        }
-        let boards = self.list();
-        self.tell(Event::Started { boards });
-    }
-
-    pub(super) fn change_targets(&mut self) {
-        let some_left = self.trouble_left > 0;
-        self.ready.clear();
-        for name in ["t1", "t2", "t3"] {
-            if !some_left || self.choices.percent(70) {
-                self.ready.push(target(name, self.choices.below(9)));
-            }
-        }
-        self.tell(Event::TargetsChanged {
-            targets: self.ready.clone(),
-        });
     }
 
     pub(super) fn list(&self) -> Vec<OpenBoard> {
@@ -403,13 +219,7 @@ impl World {
                 assert_eq!(source.as_str(), "s");
                 self.start(board, target, mode);
             }
-            Command::AbortMove { board } => {
-                let chance = self.choices.percent(50);
-                let flight = self.flights.get_mut(&board).expect("only a move under way is aborted");
-                if flight.fate == Fate::Arrives && !chance {
-                    flight.fate = Fate::Fails;
-                }
-            }
+            Command::AbortMove { board } => self.abort_move(&board),
             Command::Relist => {
                 assert!(self.listing.is_none(), "a list is under way");
                 let at_once = self.choices.percent(50).then(|| self.list());
@@ -418,178 +228,5 @@ impl World {
             Command::Finish { state } => self.finished = Some(state),
             Command::Note(_) => {}
         }
-    }
-
-    pub(super) fn start(&mut self, board: BoardId, target: ServerName, mode: DrainMode) {
-        assert_ne!(mode, DrainMode::Stay);
-        assert!(!self.aborted, "a move begun after the abort");
-        assert!(!self.is_paused, "a move begun while it is paused");
-        assert!(self.ready.iter().any(|ready| ready.server == target));
-        let kept = self.kept.as_ref().expect("kept before the first start");
-        assert!(
-            kept.under_way.contains(&board),
-            "a start that a restart would not know of"
-        );
-        let fate = self.fate(&board);
-        let begins = !matches!(fate, Fate::PutOff | Fate::NotAtSource);
-        let prepared_at = (begins && self.choices.percent(80)).then(|| self.now + self.choices.millis(400));
-        let flight = Flight {
-            target,
-            prepared_at,
-            ends_at: prepared_at.unwrap_or(self.now) + self.choices.millis(if begins { 900 } else { 3 }),
-            fate,
-        };
-        let waits_until = self.put_off.remove(&board).unwrap_or_default();
-        assert!(
-            self.now >= waits_until,
-            "a board was taken up before its users may be told"
-        );
-        if fate == Fate::PutOff {
-            let until = self.may_tell_at[&board];
-            self.put_off.insert(board.clone(), until);
-        }
-        let tries = self.tries.entry(board.clone()).or_default();
-        *tries += u32::from(begins);
-        assert!(*tries <= TRIES_MAX);
-        let double = self.flights.insert(board, flight);
-        assert!(double.is_none(), "one board is moved twice at once");
-        self.starts.push(self.now);
-        self.check_pace();
-    }
-
-    pub(super) fn check_pace(&self) {
-        if self.terms.on_deadline == OnDeadline::Hurry && self.drain.deadline_passed {
-            return;
-        }
-        assert!(self.flights.len() <= self.pace.boards_at_once as usize);
-        for target in &self.ready {
-            let loading = |flight: &&Flight| flight.target == target.server && flight.is_loading();
-            let loads = self.flights.values().filter(loading).count();
-            assert!(loads <= self.pace.loads_per_target as usize);
-        }
-        if self.pace.boards_per_second > 0.0 {
-            for (first, from) in self.starts.iter().enumerate() {
-                let window = (self.now - *from + CREDIT_MAX).as_secs_f64();
-                let begun = (self.starts.len() - first) as f64;
-                assert!(begun <= window * self.pace.boards_per_second + 1.0 + 1e-6);
-            }
-        }
-    }
-
-    pub(super) fn check_end(&mut self) {
-        let counts = self.drain.counts();
-        let state = self.finished.expect("it has ended");
-        assert!(self.flights.is_empty(), "moves outlived the drain");
-        assert_eq!(counts.moving, 0);
-        assert_eq!(counts.failed, self.failures);
-        assert_eq!(
-            self.kept.as_ref().map(|kept| kept.state),
-            Some(state),
-            "the end was not kept"
-        );
-        match state {
-            DrainState::Done => assert_eq!(counts.left, 0),
-            DrainState::Failed => {
-                let is_late = self.terms.on_deadline == OnDeadline::Stop && self.drain.deadline_passed;
-                assert!(counts.left > 0 && (self.fail_chance > 0 || is_late));
-            }
-            DrainState::Aborted => assert!(self.aborted),
-            DrainState::Running | DrainState::Paused | DrainState::Undoing | DrainState::Undone => {
-                panic!("a drain does not end so")
-            }
-        }
-        let later = Drain::resume(self.terms, self.kept.clone().unwrap());
-        assert_eq!(later.counts(), counts);
-        assert_eq!(later.state(), state);
-        for event in [
-            Event::Tick,
-            Event::AbortRequested,
-            Event::BoardsListed { boards: self.list() },
-        ] {
-            self.tell(event);
-        }
-        self.tell(Event::TargetsChanged { targets: Vec::new() });
-    }
-}
-
-impl Flight {
-    /// The machine learns of a load's end by `MovePrepared`, or by the end of the move where that never came.
-    pub(super) fn is_loading(&self) -> bool {
-        self.prepared_at.is_some()
-    }
-}
-
-pub(super) fn phase_index(phase: Phase) -> usize {
-    match phase {
-        Phase::Starting => 0,
-        Phase::Moving => 1,
-        Phase::Confirming => 2,
-        Phase::Waiting => 3,
-        Phase::Paused => 4,
-        Phase::Stopping => 5,
-        Phase::Aborting => 6,
-        Phase::Ended(_) => 7,
-    }
-}
-
-pub(super) fn event_index(event: &Event) -> usize {
-    match event {
-        Event::Started { .. } => 0,
-        Event::BoardsListed { .. } => 1,
-        Event::MovePrepared { .. } => 2,
-        Event::MoveEnded { .. } => 3,
-        Event::TargetsChanged { .. } => 4,
-        Event::AbortRequested => 5,
-        Event::PauseRequested => 6,
-        Event::ResumeRequested => 7,
-        Event::Tick => 8,
-    }
-}
-
-pub(super) fn command_index(command: &Command) -> usize {
-    match command {
-        Command::Persist => 0,
-        Command::StartMove { .. } => 1,
-        Command::AbortMove { .. } => 2,
-        Command::Relist => 3,
-        Command::Finish { .. } => 4,
-        Command::Note(_) => 5,
-    }
-}
-
-pub(super) fn board(number: u64) -> BoardId {
-    format!("b{number:03}").parse().unwrap()
-}
-
-pub(super) fn open(number: u64, sessions: u64) -> OpenBoard {
-    OpenBoard {
-        board: board(number),
-        source: "s".parse().unwrap(),
-        sessions,
-        home: None,
-    }
-}
-
-pub(super) fn target(name: &str, load: u64) -> TargetLoad {
-    TargetLoad {
-        server: name.parse().unwrap(),
-        load,
-        weight: DEFAULT_WEIGHT,
-        room: None,
-    }
-}
-
-pub(super) fn report(board: &BoardId, result: &str) -> MoveReport {
-    MoveReport {
-        board: board.clone(),
-        server: None,
-        generation: Generation::NONE,
-        result: result.to_owned(),
-        level: Level::Contract,
-        switched: 0,
-        reconnected: 0,
-        fallen_back: 0,
-        unconfirmed: Vec::new(),
-        retry_after_ms: None,
     }
 }
