@@ -19,8 +19,12 @@
 
 mod advice;
 mod deadline;
+mod ending;
+mod entry;
 mod event;
+mod listing;
 mod pacer;
+mod pause;
 mod snapshot;
 mod status;
 mod tally;
@@ -33,20 +37,23 @@ mod worklist;
 
 use std::time::Duration;
 
+use self::listing::Listing;
 use self::pacer::Pacer;
 use self::tally::Tally;
 use self::targets::Targets;
 use self::worklist::{Fit, Worklist};
-use crate::admin::{DrainMode, DrainState, MoveReport, OnTargetDown, PausedBy};
+use crate::admin::{DrainMode, DrainState, MoveReport, PausedBy};
 use crate::id::{BoardId, ServerName};
 
 use self::status::LastWords;
 pub use advice::advice;
+pub use entry::{BACK_OFF, TRIES_MAX};
 pub use event::{Anomaly, Command, Event};
+pub use listing::RELIST_INTERVAL;
 pub use snapshot::DrainSnapshot;
 pub use targets::{TargetLoad, relative_load, spread};
 pub use terms::Terms;
-pub use worklist::{BACK_OFF, OpenBoard, TRIES_MAX};
+pub use worklist::OpenBoard;
 
 /// One drain.
 #[derive(Debug, Clone)]
@@ -96,15 +103,6 @@ pub enum Phase {
     Aborting,
     /// Over.
     Ended(DrainState),
-}
-
-/// Whether a list was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Listing {
-    Idle,
-    Asked,
-    /// A move has ended since: the list may show its board where it no longer is.
-    AskedBefore,
 }
 
 impl Drain {
@@ -278,93 +276,12 @@ impl Drain {
         }
     }
 
-    fn set_paused_by(&mut self, paused_by: Option<PausedBy>) {
-        self.is_dirty |= self.paused_by != paused_by;
-        self.paused_by = paused_by;
-    }
-
-    fn pause(&mut self, why: PausedBy) {
-        self.set_paused_by(Some(why));
-        self.phase = Phase::Paused;
-    }
-
-    fn go_on_after_pause(&mut self, commands: &mut Vec<Command>) {
-        self.set_paused_by(None);
-        self.lost_targets.clear();
-        self.pacer.begin(self.now);
-        self.phase = self.phase_of_mode();
-        match self.phase {
-            Phase::Moving => self.advance(commands),
-            Phase::Starting
-            | Phase::Confirming
-            | Phase::Waiting
-            | Phase::Paused
-            | Phase::Stopping
-            | Phase::Aborting
-            | Phase::Ended(_) => self.relist_when_due(commands),
-        }
-    }
-
-    /// Takes in which targets are ready; one that is no longer may pause the drain before its next board.
-    fn change_targets(&mut self, targets: Vec<TargetLoad>, commands: &mut Vec<Command>) {
-        let lost = self.targets.set_ready(targets);
-        if self.terms.on_target_down == OnTargetDown::Pause {
-            self.lost_targets.retain(|target| !self.targets.is_ready(target));
-            self.lost_targets.extend(lost);
-        }
-        // While it confirms nothing is left that could go there: only a list that shows more is a reason to stop.
-        if self.phase == Phase::Moving && !self.pause_for_lost_targets() {
-            self.advance(commands);
-        }
-    }
-
-    /// Pauses where a target has gone since somebody last looked; returns whether it did.
-    fn pause_for_lost_targets(&mut self) -> bool {
-        let has_lost = !self.lost_targets.is_empty();
-        if has_lost {
-            self.pause(PausedBy::TargetDown);
-        }
-        has_lost
-    }
-
     /// Says how a drain ends that begins no more moves.
     fn end_by_counts(&self) -> DrainState {
         if self.worklist.counts().left == 0 {
             DrainState::Done
         } else {
             DrainState::Failed
-        }
-    }
-
-    /// Takes a list in and returns whether it shows the sources as they are after every move that has ended.
-    fn take_list(&mut self, boards: Vec<OpenBoard>) -> bool {
-        let is_current = self.listing != Listing::AskedBefore;
-        self.listing = Listing::Idle;
-        self.relist_at = self.now.saturating_add(RELIST_INTERVAL);
-        let before = self.worklist.counts();
-        self.worklist.list(boards, !is_current);
-        self.is_dirty |= self.worklist.counts() != before;
-        is_current
-    }
-
-    /// Goes on where the sources, as just listed, leave something to do, else ends.
-    fn after_list(&mut self, is_current: bool, commands: &mut Vec<Command>) {
-        let is_over = match self.terms.mode {
-            DrainMode::Auto | DrainMode::Reconnect | DrainMode::Transparent => self.worklist.is_exhausted(),
-            DrainMode::Stay => self.worklist.counts().left == 0,
-        };
-        match self.phase {
-            Phase::Moving | Phase::Confirming | Phase::Waiting if is_over && is_current => {
-                self.finish(self.end_by_counts(), commands);
-            }
-            Phase::Moving | Phase::Confirming => {
-                self.phase = Phase::Moving;
-                self.check_deadline(commands);
-                if self.phase == Phase::Moving && !self.pause_for_lost_targets() {
-                    self.advance(commands);
-                }
-            }
-            Phase::Waiting | Phase::Starting | Phase::Paused | Phase::Stopping | Phase::Aborting | Phase::Ended(_) => {}
         }
     }
 
@@ -439,13 +356,6 @@ impl Drain {
         self.relist_when_due(commands);
     }
 
-    fn relist_when_due(&mut self, commands: &mut Vec<Command>) {
-        if self.listing == Listing::Idle && self.now >= self.relist_at {
-            self.listing = Listing::Asked;
-            commands.push(Command::Relist);
-        }
-    }
-
     fn abort_before_start(&mut self, commands: &mut Vec<Command>) {
         match &mut self.interrupted {
             // What became of its moves has to be listed before it can end.
@@ -479,6 +389,3 @@ impl Drain {
         self.worklist.counts().under_way < u64::from(self.terms.pace.boards_at_once)
     }
 }
-
-/// How often the sources are listed again while a drain runs.
-pub const RELIST_INTERVAL: Duration = Duration::from_secs(5);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::worklist::Ending;
+use super::ending::Ending;
 use crate::admin::{FailureCount, Level, LevelCount, MoveReport};
 
 /// Sums over ended moves. They survive a restart, the rate does not.

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::ending::Ending;
+use super::entry::{Entry, State};
 use super::targets::Targets;
-use super::trouble::{Fate, Trouble, Troubles, Waits};
+use super::trouble::{Troubles, Waits};
 use crate::admin::{MoveReport, TroubledBoard};
 use crate::id::{BoardId, ServerName};
 
@@ -64,66 +66,12 @@ pub(super) struct Counts {
     pub(super) put_off: u64,
 }
 
-/// One board.
-#[derive(Debug, Clone)]
-struct Entry {
-    source: ServerName,
-    sessions: u64,
-    /// Moves begun, but for those that disturbed nobody and say nothing of the board's next try.
-    tries: u32,
-    last_target: Option<ServerName>,
-    /// How its last move ended that did not bring it to its target.
-    last_reason: Option<String>,
-    /// As it is counted and ranked.
-    trouble: Option<Trouble>,
-    home: Option<ServerName>,
-    /// The number of the last list that it was in.
-    listed_in: u64,
-    state: State,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum State {
-    Ready,
-    BackingOff {
-        until: Duration,
-    },
-    /// Its users were told to reconnect of late.
-    PutOff {
-        until: Duration,
-    },
-    UnderWay {
-        target: ServerName,
-        weight: u64,
-        is_loading: bool,
-        begun_at: Duration,
-    },
-    GivenUp,
-    Moved,
-    Closed,
-}
-
 /// How the news that a board is loaded fits what was begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fit {
     Known,
     NotUnderWay,
     AlreadyPrepared,
-}
-
-/// What the end of a move means for its board.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// The target owns it, also where not all went well.
-    Arrived,
-    /// Its route does not let it move: it is waited for.
-    Stays,
-    /// Its users were told to reconnect of late, and would be told again: it waits until they may be.
-    PutOff,
-    /// It had left the source before: the next list shows where that was wrong.
-    Gone,
-    /// It is where it was.
-    Failed,
 }
 
 impl Worklist {
@@ -161,11 +109,7 @@ impl Worklist {
             match &entry.state {
                 State::Moved if may_be_older => {}
                 State::Moved | State::Closed => {
-                    let next = if entry.tries < TRIES_MAX {
-                        State::Ready
-                    } else {
-                        State::GivenUp
-                    };
+                    let next = entry.taken_up_again();
                     self.change(&board, next);
                 }
                 State::Ready
@@ -288,41 +232,17 @@ impl Worklist {
         else {
             return None;
         };
-        let ending = match report.result.as_str() {
-            MoveReport::MOVED => Ending::Arrived,
-            MoveReport::NOT_AT_SOURCE => Ending::Gone,
-            _ if report.server.as_ref() == Some(target) => Ending::Arrived,
-            MoveReport::STAY => Ending::Stays,
-            MoveReport::BOUNCE_LIMIT | MoveReport::MOVE_INTERVAL => Ending::PutOff,
-            _ => Ending::Failed,
-        };
+        let ending = Ending::of(report, target);
         if let Ending::Stays | Ending::PutOff | Ending::Gone = ending {
             // Nobody was disturbed, so it was no try.
             entry.tries -= 1;
         }
         entry.last_reason = (ending != Ending::Arrived).then(|| report.result.clone());
         targets.end(target, *weight, *is_loading, ending == Ending::Arrived);
-        if *is_loading && ending == Ending::Failed && blames_target(&report.result) {
+        if *is_loading && ending == Ending::Failed && Ending::blames_target(report) {
             targets.failed_to_load(target);
         }
-        let next = match ending {
-            Ending::Arrived => State::Moved,
-            Ending::Gone if report.server.is_some() => State::Moved,
-            Ending::Gone => State::Closed,
-            Ending::Stays => State::BackingOff {
-                until: now.saturating_add(STAY_INTERVAL),
-            },
-            Ending::PutOff => {
-                let left = report.retry_after_ms.map_or(BACK_OFF, Duration::from_millis);
-                State::PutOff {
-                    until: now.saturating_add(left.max(PUT_OFF_MIN)),
-                }
-            }
-            Ending::Failed if entry.tries < TRIES_MAX => State::BackingOff {
-                until: now.saturating_add(back_off(entry.tries)),
-            },
-            Ending::Failed => State::GivenUp,
-        };
+        let next = entry.after(ending, report, now);
         self.change(board, next);
         Some(ending)
     }
@@ -414,17 +334,7 @@ impl Worklist {
     fn add(&mut self, board: BoardId, source: ServerName, sessions: u64, home: Option<ServerName>) {
         self.ready.insert((sessions, board.clone()));
         self.counts.left += 1;
-        let entry = Entry {
-            source,
-            sessions,
-            tries: 0,
-            last_target: None,
-            last_reason: None,
-            trouble: None,
-            home,
-            listed_in: self.lists,
-            state: State::Ready,
-        };
+        let entry = Entry::new(source, sessions, home, self.lists);
         self.boards.insert(board, entry);
     }
 
@@ -485,55 +395,3 @@ impl Worklist {
         entry.trouble = trouble;
     }
 }
-
-impl Entry {
-    /// Says what trouble the board makes; its tries and its last reason change only on the way to another state.
-    fn trouble_now(&self) -> Option<Trouble> {
-        let (fate, counts) = match self.state {
-            State::GivenUp => (Fate::GivenUp, true),
-            State::BackingOff { .. } | State::PutOff { .. } => (Fate::Waits, true),
-            State::Ready | State::UnderWay { .. } if self.last_reason.is_some() => (Fate::Waits, false),
-            State::Ready | State::UnderWay { .. } | State::Moved | State::Closed => return None,
-        };
-        Some(Trouble {
-            fate,
-            tries: self.tries,
-            reason: self.last_reason.clone().filter(|_| counts),
-        })
-    }
-}
-
-impl State {
-    /// Reads whether the board is on a source, as far as is known, and no move of it is under way.
-    fn is_waiting(&self) -> bool {
-        match self {
-            Self::Ready | Self::BackingOff { .. } | Self::PutOff { .. } | Self::GivenUp => true,
-            Self::UnderWay { .. } | Self::Moved | Self::Closed => false,
-        }
-    }
-}
-
-/// Reads whether a move failed because the target did not load the board.
-fn blames_target(reason: &str) -> bool {
-    matches!(
-        reason,
-        "prepare_refused" | "prepare_timeout" | "target_down" | "target_nonsense"
-    )
-}
-
-/// Waits longer after each try: 1, 2, 4, 8 and 16 s.
-fn back_off(tries: u32) -> Duration {
-    BACK_OFF * 2u32.saturating_pow(tries.saturating_sub(1))
-}
-
-/// How often a board is tried. The back-offs between add up to 31 s, so a server that restarts is there for the last.
-pub const TRIES_MAX: u32 = 6;
-
-/// After the first failure; doubled by each that follows.
-pub const BACK_OFF: Duration = Duration::from_secs(1);
-
-/// A board that is put off is not asked about again before this, however little is left of its limit.
-const PUT_OFF_MIN: Duration = Duration::from_millis(10);
-
-/// How often a board that its route keeps is looked at again; its next session may come by another route.
-const STAY_INTERVAL: Duration = Duration::from_secs(30);

@@ -9,7 +9,7 @@ mod world;
 use self::table::{Seen, command_index, event_index, phase_index};
 use self::world::{Choices, World};
 use super::*;
-use crate::admin::{DEFAULT_WEIGHT, DrainRequest, DrainStatus, Level, OnDeadline, Pace};
+use crate::admin::{DEFAULT_WEIGHT, DrainRequest, DrainStatus, Level, OnDeadline, OnTargetDown, Pace};
 use crate::generation::Generation;
 
 /// Begins a drain towards the target `t`, and returns it with what it does first.
