@@ -1,12 +1,11 @@
-//! Where drains are let in, kept apart from each other, looked up and taken up again after a restart.
+//! Where drains are kept, looked up, asked for something and taken up again after a restart.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use handover_protocol::admin::{DrainDefaults, DrainRequest, DrainState, DrainStatus, ServerView};
+use handover_protocol::admin::{DrainDefaults, DrainRequest, DrainState, DrainStatus};
 use handover_protocol::{DrainId, ReleaseName, ServerName};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -19,8 +18,8 @@ use super::fleet::Fleet;
 use super::job::{Job, Verb};
 use super::moved::Moved;
 use super::newcomers::newcomers_after;
-use super::plan::{DrainPlan, PlanError};
 use super::record::DrainRecord;
+use super::refusal::{AskError, StartError};
 use crate::registry::{Registry, RegistryError};
 use crate::telemetry::label::DrainBoards;
 use crate::telemetry::{EVENT, Label, Metrics};
@@ -47,87 +46,6 @@ pub struct Started {
     pub status: DrainStatus,
     /// Whether this call started it, or found it.
     pub is_new: bool,
-}
-
-/// Says why a drain was not let in. Nothing was begun.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The request cannot be carried out.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// Another request has that id.
-    #[error("drain {id} was started by another request; choose another id, or none")]
-    Exists {
-        /// The id.
-        id: DrainId,
-    },
-    /// Another request came with that idempotency key.
-    #[error("the idempotency key came with another request before, which started drain {id}; choose another key")]
-    KeyReused {
-        /// That drain.
-        id: DrainId,
-    },
-    /// A running drain empties a source or target of this one, or fills one of its sources.
-    #[error("drain {running} is running and touches servers of this one; wait for its end, or abort it")]
-    Conflict {
-        /// That drain.
-        running: DrainId,
-    },
-    /// The drain would take the last servers from new boards, and leads to no single release for them.
-    #[error("new boards go to release {release}, and no ready server of it would be left; let `to` be of one release")]
-    NoHome {
-        /// The current release.
-        release: ReleaseName,
-    },
-    /// There is nobody to take a board.
-    #[error("none of the targets is ready: {}", .targets.join("; "))]
-    NoTarget {
-        /// The targets, and what is the matter with each.
-        targets: Vec<String>,
-    },
-    /// The drain could not be kept; a retry is sound.
-    #[error("the drain could not be written to the registry")]
-    Registry(#[from] RegistryError),
-    /// What the registry kept has not been read yet; a retry is sound.
-    #[error("the gateway is starting and does not know its drains yet; try again")]
-    Starting,
-    /// The gateway is going down.
-    #[error("the gateway is shutting down")]
-    ShuttingDown,
-}
-
-/// Says why nobody can rely on it that a drain does what was asked of it.
-#[derive(Debug, thiserror::Error)]
-pub enum AskError {
-    /// There is no such drain.
-    #[error("there is no such drain")]
-    Unknown,
-    /// This process does so, and the registry does not know: the next would not. A retry is sound.
-    #[error("drain {id} does so now, but the registry has not kept that, and a restart would forget it; ask again")]
-    NotKept {
-        /// The drain.
-        id: DrainId,
-    },
-    /// The gateway is going down.
-    #[error("the gateway is shutting down")]
-    ShuttingDown,
-}
-
-impl StartError {
-    /// Returns a stable name for it.
-    pub fn slug(&self) -> &'static str {
-        match self {
-            Self::Plan(_) => "impossible_drain",
-            Self::Exists { .. } => "drain_exists",
-            Self::KeyReused { .. } => "idempotency_mismatch",
-            Self::Conflict { .. } => "drain_conflict",
-            Self::NoHome { .. } => "no_home",
-            Self::NoTarget { .. } => "target_not_ready",
-            Self::Registry(_) => "registry_unavailable",
-            Self::Starting => "starting",
-            Self::ShuttingDown => "shutting_down",
-        }
-    }
 }
 
 impl Drains {
@@ -333,112 +251,6 @@ impl Drains {
         }
     }
 
-    /// Reserves the drain's place, so that nothing that conflicts with it can come in while it is being kept.
-    ///
-    /// What a repeated call is compared with is what was asked for: what that leaves out may have changed since.
-    fn admit(&self, asked: DrainRequest, key: Option<String>) -> Result<(Arc<Job>, bool), StartError> {
-        let servers = self.fleet.servers();
-        let mut jobs = self.jobs();
-        if let Some(job) = key
-            .as_ref()
-            .and_then(|key| jobs.values().find(|job| job.key.as_ref() == Some(key)))
-        {
-            return if job.original == asked {
-                Ok((Arc::clone(job), false))
-            } else {
-                Err(StartError::KeyReused { id: job.id.clone() })
-            };
-        }
-        if let Some(job) = asked.id.as_ref().and_then(|id| jobs.get(id)) {
-            return if job.original == asked {
-                Ok((Arc::clone(job), false))
-            } else {
-                Err(StartError::Exists { id: job.id.clone() })
-            };
-        }
-        let request = self.defaults.load().complete(&asked);
-        let plan = DrainPlan::new(&request, &servers)?;
-        self.check(&jobs, &plan, &servers)?;
-        let number = 1 + jobs.values().map(|job| job.number).max().unwrap_or_default();
-        let mut id = asked.id.clone().unwrap_or_else(random_id);
-        loop {
-            match jobs.entry(id) {
-                Entry::Vacant(place) => {
-                    let id = place.key().clone();
-                    let job = Job::new(
-                        id,
-                        number,
-                        asked,
-                        request,
-                        key,
-                        plan,
-                        self.configured_release.load().as_ref().clone(),
-                    );
-                    return Ok((Arc::clone(place.insert(Arc::new(job))), true));
-                }
-                Entry::Occupied(_) => id = random_id(),
-            }
-        }
-    }
-
-    /// Says why a request that makes sense would be refused now.
-    pub(super) fn refusal(&self, request: &DrainRequest) -> Option<StartError> {
-        let servers = self.fleet.servers();
-        let jobs = self.jobs();
-        if let Some(id) = request.id.as_ref().filter(|id| jobs.contains_key(*id)) {
-            return Some(StartError::Exists { id: id.clone() });
-        }
-        let plan = match DrainPlan::new(request, &servers) {
-            Ok(plan) => plan,
-            Err(error) => return Some(error.into()),
-        };
-        self.check(&jobs, &plan, &servers).err()
-    }
-
-    /// Checks a plan against the servers and the drains as they are now.
-    pub(super) fn check(
-        &self,
-        jobs: &BTreeMap<DrainId, Arc<Job>>,
-        plan: &DrainPlan,
-        servers: &[ServerView],
-    ) -> Result<(), StartError> {
-        let is_running = |job: &&Arc<Job>| !job.state().is_over();
-        let mut running = jobs.values().filter(is_running);
-        if let Some(running) = running.find(|job| job.plan.conflicts_with(plan)) {
-            return Err(StartError::Conflict {
-                running: running.id.clone(),
-            });
-        }
-        if !plan.targets.iter().any(|target| self.fleet.is_ready(target)) {
-            let targets = plan.targets.iter().map(|target| why_not(target, servers)).collect();
-            return Err(StartError::NoTarget { targets });
-        }
-        self.check_home(jobs, plan, servers)
-    }
-
-    /// Sees to it that new boards would still find a server, where they do now.
-    fn check_home(
-        &self,
-        jobs: &BTreeMap<DrainId, Arc<Job>>,
-        plan: &DrainPlan,
-        servers: &[ServerView],
-    ) -> Result<(), StartError> {
-        if plan.release.is_some() {
-            return Ok(());
-        }
-        let drains: Vec<(DrainState, DrainRecord)> = jobs.values().map(|job| (job.state(), job.record())).collect();
-        let newcomers = newcomers_after(&drains, &self.configured_release.load());
-        let takes = |server: &&ServerView| {
-            server.ready && server.release == newcomers.release && !newcomers.closed.contains(&server.name)
-        };
-        let mut homes = servers.iter().filter(takes).peekable();
-        if homes.peek().is_some() && homes.all(|home| plan.sources.contains(&home.name)) {
-            let release = newcomers.release;
-            return Err(StartError::NoHome { release });
-        }
-        Ok(())
-    }
-
     /// Writes a new drain down and lets it run, or forgets it.
     async fn keep(self: Arc<Self>, job: Arc<Job>) {
         let kept = self.registry.put_drain(&job.id, job.record().encode()).await;
@@ -478,15 +290,6 @@ impl Drains {
     }
 }
 
-/// Says what is the matter with a target that is not ready.
-fn why_not(target: &ServerName, servers: &[ServerView]) -> String {
-    let view = servers.iter().find(|server| server.name == *target);
-    match view.and_then(|view| view.reason.as_deref()) {
-        Some(reason) => format!("{target}: {reason}"),
-        None => target.to_string(),
-    }
-}
-
 /// Waits until the registry has kept a drain, or has not.
 async fn accepted(job: &Job) -> Result<(), StartError> {
     let mut accepted = job.accepted.subscribe();
@@ -499,13 +302,4 @@ async fn accepted(job: &Job) -> Result<(), StartError> {
 
 fn names(servers: &[ServerName]) -> String {
     servers.iter().map(ServerName::as_str).collect::<Vec<_>>().join(",")
-}
-
-/// Names a drain whose caller did not.
-fn random_id() -> DrainId {
-    let mut bytes = [0; 8];
-    // The operating system's source fails only before it was ever seeded.
-    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-    let text = format!("drain-{:016x}", u64::from_be_bytes(bytes));
-    text.parse().expect("hexadecimal digits behind a word")
 }

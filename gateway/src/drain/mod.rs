@@ -10,6 +10,7 @@
 //! The machine decides, the driver carries out, the desk lets drains in, keeps them apart and says where newcomers go.
 //! A drain's record is kept before it is accepted and before each of its moves; a gateway that was killed goes on.
 
+mod admission;
 mod desk;
 mod driver;
 mod events;
@@ -22,14 +23,16 @@ mod newcomers;
 mod plan;
 mod preview;
 mod record;
+mod refusal;
 mod retention;
 #[cfg(test)]
 pub(crate) mod tests;
 mod undo;
 
-pub use desk::{AskError, Drains, StartError, Started};
+pub use desk::{Drains, Started};
 pub use events::{NumberedEvent, Read};
 pub use fleet::{Fleet, FleetFuture, NamingError};
 pub use job::Verb;
 pub use plan::PlanError;
+pub use refusal::{AskError, StartError};
 pub use undo::UndoError;

@@ -9,8 +9,9 @@ use handover_protocol::admin::{
 };
 use handover_protocol::machine::drain::{TargetLoad, Terms, advice, spread};
 
-use super::desk::{Drains, StartError};
+use super::desk::Drains;
 use super::plan::DrainPlan;
+use super::refusal::StartError;
 
 impl Drains {
     /// Says what a drain with this request would do now. Nothing begins.

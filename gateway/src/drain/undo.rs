@@ -14,9 +14,10 @@ use handover_protocol::admin::{
 use handover_protocol::{BoardId, DrainId, ServerName};
 use tracing::info;
 
-use super::desk::{Drains, StartError};
+use super::desk::Drains;
 use super::job::{Job, Verb, wall_clock_ms};
 use super::plan::DrainPlan;
+use super::refusal::StartError;
 use crate::registry::RegistryError;
 
 /// Says why a drain is not taken back. Nothing was begun.
