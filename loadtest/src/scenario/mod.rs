@@ -5,8 +5,10 @@ mod database;
 mod jam;
 mod load;
 mod own_stand;
+mod release;
 mod run;
 mod scales;
+mod visit;
 mod watch;
 
 pub use admin::{AdminClient, AdminError};

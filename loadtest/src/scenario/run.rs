@@ -4,19 +4,14 @@
 //! begin ─▶ (draw) ─▶ release ─▶ (draw) ─▶ finish ─▶ report
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use handover_protocol::admin::{DrainRequest, DrainState, DrainStatus, ServerSet};
-use handover_protocol::id::{BoardId, DrainId, IdError, ServerName};
+use handover_protocol::id::{BoardId, IdError};
 use tokio::time::{Instant, sleep};
 
 use crate::ledger::{Evidence, Testimony, judge};
-use crate::report::{
-    CrashReport, Distribution, Quantiles, ReleaseReport, Report, RoundReport, ServerBoards, SlowReport,
-    measure_blackouts,
-};
+use crate::report::{CrashReport, Distribution, Quantiles, Report, RoundReport, SlowReport, measure_blackouts};
 use crate::store::StoreError;
 use crate::user::{Clock, Crowd, Endpoint, GatherError, Micros, Progress, Record};
 
@@ -24,7 +19,9 @@ use super::admin::{AdminClient, AdminError, times_of};
 use super::database::{Written, read_database};
 use super::jam::Jam;
 use super::load::Load;
+use super::release::Released;
 use super::scales::Scales;
+use super::visit::{Visit, visit};
 use super::watch::{Sights, Watch};
 
 /// Where everything stands.
@@ -40,13 +37,13 @@ pub struct Stand {
 
 /// A run under way.
 pub struct Run {
-    stand: Stand,
-    load: Load,
-    clock: Clock,
+    pub(super) stand: Stand,
+    pub(super) load: Load,
+    pub(super) clock: Clock,
     crowd: Crowd,
     visitors: Vec<Record>,
-    release: Option<Released>,
-    watch: Option<Watch>,
+    pub(super) release: Option<Released>,
+    pub(super) watch: Option<Watch>,
     strike: Option<Strike>,
     gusts: Vec<Micros>,
     jam: Option<Jam>,
@@ -57,16 +54,6 @@ struct Strike {
     process: String,
     how: &'static str,
     at: Micros,
-}
-
-/// What is kept of the release.
-struct Released {
-    request: DrainRequest,
-    status: DrainStatus,
-    seconds: f64,
-    began: Micros,
-    boards_before: BTreeMap<ServerName, u64>,
-    metrics_before: String,
 }
 
 /// Why a run could not be carried through; what the ledger finds is no such error.
@@ -173,64 +160,6 @@ impl Run {
         self.crowd.progress()
     }
 
-    /// Drains as asked and returns when the drain has ended, however it ended; `watch` is shown each status.
-    ///
-    /// # Errors
-    /// When the admin API fails, or the drain does not end within `limit`.
-    pub async fn release(
-        &mut self,
-        mut request: DrainRequest,
-        limit: Duration,
-        mut watch: impl FnMut(&DrainStatus),
-    ) -> Result<(), RunError> {
-        let admin = self.stand.admin.clone().ok_or(RunError::NoAdmin)?;
-        let id = match &request.id {
-            Some(id) => id.clone(),
-            None => fresh_drain_id()?,
-        };
-        request.id = Some(id.clone());
-        let boards_before = count_boards(&admin).await?;
-        let metrics_before = admin.metrics().await?;
-        let begun = Instant::now();
-        let began = self.clock.now();
-        admin.start_drain(&request).await?;
-        if let Some(watch) = &mut self.watch {
-            let paths = GETS.iter().map(|path| (*path).to_owned());
-            let paths: Vec<_> = paths.chain([format!("/v1/drains/{id}")]).collect();
-            watch.ask(&admin, self.clock, &paths);
-        }
-        let status = loop {
-            let status = admin.drain(&id).await?;
-            watch(&status);
-            match status.state {
-                DrainState::Done | DrainState::Failed | DrainState::Aborted | DrainState::Undone => break status,
-                DrainState::Running | DrainState::Paused | DrainState::Undoing => {
-                    if begun.elapsed() > limit {
-                        return Err(RunError::DrainTimeout(limit));
-                    }
-                    sleep(DRAIN_POLL).await;
-                }
-            }
-        };
-        self.release = Some(Released {
-            request,
-            status,
-            seconds: begun.elapsed().as_secs_f64(),
-            began,
-            boards_before,
-            metrics_before,
-        });
-        self.look_away().await;
-        Ok(())
-    }
-
-    /// Ends the watch of the admin GETs with the drain that they were asked during.
-    async fn look_away(&mut self) {
-        if let Some(watch) = &mut self.watch {
-            watch.stop_asking().await;
-        }
-    }
-
     /// Stops the drawing, waits for what is under way, looks at the idle boards again, reads the database, and judges.
     ///
     /// # Errors
@@ -302,111 +231,6 @@ impl Run {
         report.release = release;
         Ok(report)
     }
-
-    /// Finds the boards that a source still owns: by the gateway, or by the fence in the database.
-    async fn left_on_sources(&self, written: &Written) -> Result<Vec<BoardId>, RunError> {
-        let (Some(released), Some(admin)) = (&self.release, &self.stand.admin) else {
-            return Ok(Vec::new());
-        };
-        let sources: BTreeSet<String> = match &released.request.from {
-            ServerSet::Servers(names) => names.iter().map(ToString::to_string).collect(),
-            ServerSet::Release(release) => {
-                let servers = admin.servers().await?;
-                let of_release = servers.iter().filter(|server| server.release == *release);
-                of_release.map(|server| server.name.to_string()).collect()
-            }
-        };
-        let open = admin.boards().await?;
-        let by_gateway = open.iter().filter(|view| {
-            let server = view.server.as_ref().map(ServerName::as_str);
-            server.is_some_and(|server| sources.contains(server))
-        });
-        // The fence of a board that is no longer open may be a source's: nobody writes it.
-        let is_open: BTreeSet<_> = open.iter().map(|view| &view.board).collect();
-        let by_fence = written
-            .fences
-            .iter()
-            .filter(|(board, server)| is_open.contains(board) && sources.contains(server));
-        let left: BTreeSet<_> = by_gateway
-            .map(|view| &view.board)
-            .chain(by_fence.map(|(board, _)| board))
-            .collect();
-        Ok(left.into_iter().cloned().collect())
-    }
-
-    async fn release_report(&self) -> Result<Option<ReleaseReport>, RunError> {
-        let (Some(released), Some(admin)) = (&self.release, &self.stand.admin) else {
-            return Ok(None);
-        };
-        let after = count_boards(admin).await?;
-        let count = |of: &BTreeMap<ServerName, u64>, server: &ServerName| of.get(server).copied().unwrap_or(0);
-        let servers = admin.servers().await?.into_iter().map(|server| ServerBoards {
-            before: count(&released.boards_before, &server.name),
-            after: count(&after, &server.name),
-            server: server.name.to_string(),
-            release: server.release.to_string(),
-        });
-        let status = &released.status;
-        let failures = status.failures.iter();
-        Ok(Some(ReleaseReport {
-            mode: format!("{:?}", released.status.request.mode.unwrap_or_default()).to_lowercase(),
-            state: format!("{:?}", status.state).to_lowercase(),
-            boards_total: status.boards.total,
-            boards_moved: status.boards.moved,
-            boards_per_second: status.boards.moved as f64 / released.seconds.max(1e-3),
-            boards_failed: status.boards.failed,
-            failures: failures
-                .map(|failure| (failure.reason.clone(), failure.count))
-                .collect(),
-            fallen_back_sessions: status.fallen_back_sessions,
-            unconfirmed_sessions: status.unconfirmed_sessions,
-            servers: servers.collect(),
-        }))
-    }
-
-    async fn hold_ms(&self) -> Result<Option<Quantiles>, RunError> {
-        let (Some(released), Some(admin)) = (&self.release, &self.stand.admin) else {
-            return Ok(None);
-        };
-        let metrics = admin.metrics().await?;
-        Ok(Some(Quantiles::of_metric(
-            &metrics,
-            &released.metrics_before,
-            HOLD_METRIC,
-        )))
-    }
-}
-
-/// What a round of visitors does on the idle boards.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Visit {
-    /// Draws a little.
-    Draw,
-    /// Only looks whether everything is there.
-    Look,
-}
-
-async fn visit(stand: &Stand, load: &Load, clock: Clock, visit: Visit) -> Result<Vec<Record>, RunError> {
-    let round = match visit {
-        Visit::Draw => 0,
-        Visit::Look => 1,
-    };
-    let mut visitors = load.visitors(&stand.endpoint, round)?;
-    let mut records = Vec::with_capacity(visitors.len());
-    while !visitors.is_empty() {
-        let some = visitors.split_off(visitors.len().saturating_sub(VISITORS_AT_ONCE));
-        let crowd = Crowd::gather(some, clock, GATHER_LIMIT).await?;
-        if visit == Visit::Draw {
-            crowd.draw();
-            sleep(VISIT).await;
-            crowd.settle(SETTLE_LIMIT).await;
-        }
-        records.extend(crowd.leave().await);
-    }
-    for record in &mut records {
-        record.stayed = visit == Visit::Look;
-    }
-    Ok(records)
 }
 
 fn evidence(testimonies: Vec<Testimony>, written: Written, left_on_sources: Vec<BoardId>) -> Evidence {
@@ -440,37 +264,7 @@ fn latencies(records: &[Record]) -> impl Iterator<Item = u64> + '_ {
     changes.filter_map(|change| change.latency()).map(u64::from)
 }
 
-async fn count_boards(admin: &AdminClient) -> Result<BTreeMap<ServerName, u64>, AdminError> {
-    let mut counts = BTreeMap::new();
-    for view in admin.boards().await? {
-        if let Some(server) = view.server {
-            *counts.entry(server).or_default() += 1;
-        }
-    }
-    Ok(counts)
-}
-
-fn fresh_drain_id() -> Result<DrainId, IdError> {
-    format!("loadtest-{:08x}", rand::random::<u32>()).parse()
-}
-
 /// Boards that load for seconds, some at a time, are let in slowly.
-const GATHER_LIMIT: Duration = Duration::from_secs(180);
-const SETTLE_LIMIT: Duration = Duration::from_secs(15);
-const VISIT: Duration = Duration::from_millis(200);
-/// Each visitor is two or three open sockets on this machine.
-const VISITORS_AT_ONCE: usize = 1_000;
+pub(super) const GATHER_LIMIT: Duration = Duration::from_secs(180);
+pub(super) const SETTLE_LIMIT: Duration = Duration::from_secs(15);
 const GUST_POLL: Duration = Duration::from_millis(5);
-/// What is asked of the admin API while boards move.
-const GETS: [&str; 7] = [
-    "/v1/drains",
-    "/v1/servers",
-    "/v1/boards",
-    "/v1/moves",
-    "/metrics",
-    "/livez",
-    "/readyz",
-];
-const DRAIN_POLL: Duration = Duration::from_millis(100);
-/// The gateway's histogram of how long sessions were held.
-const HOLD_METRIC: &str = "handover_hold_seconds";
