@@ -114,12 +114,13 @@ fn the_shell_knows_the_gateway_by_its_api_only() {
 #[test]
 fn every_limit_and_every_fallback_that_has_a_series_is_counted_somewhere() {
     let sources = Source::of_package("gateway");
-    let labels = sources
-        .iter()
-        .find(|source| source.path().ends_with("/telemetry/label.rs"));
-    let labels = labels.expect("labels have a file").code();
     for label in ["Limit", "Fallback"] {
-        let values = labels.split_once(&format!("    {label} {{")).expect("it is declared").1;
+        let declared = format!("\n    {label} {{");
+        let files = sources
+            .iter()
+            .filter(|source| source.path().contains("/telemetry/label"));
+        let values = files.filter_map(|source| source.code().split_once(&declared)).next();
+        let values = values.expect("it is declared").1;
         let values = values.split_once("\n    }").expect("its end is indented so").0;
         let mut count = 0;
         for value in values.lines().filter_map(|line| line.trim().split_once(" = ")) {
