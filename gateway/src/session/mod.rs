@@ -6,9 +6,11 @@
 mod account;
 mod attach;
 mod carry;
+mod fallback;
 mod flood;
 mod handle;
 mod journal;
+mod moving;
 mod order;
 mod orphan;
 mod progress;

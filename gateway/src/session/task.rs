@@ -7,25 +7,24 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use handover_protocol::close::CloseCode;
 use handover_protocol::frame::{Limits, Reserved, Sender};
 use handover_protocol::machine::session::{Event, Outcome, Phase, Session};
-use tokio::sync::oneshot;
 use tokio::time::Sleep;
 use tracing::{Instrument, debug_span, error};
 
 use super::account::{Base, Reported};
 use super::attach::Attached;
 use super::carry::Teller;
+use super::fallback::stalled_by;
 use super::flood::ControlFrames;
 use super::handle::SessionHandle;
 use super::journal::Journal;
-use super::order::{Answer, HoldKind, Order, Question};
-use super::orphan::Judging;
-use super::quiet_sign::QuietSign;
+use super::moving::Moving;
+use super::order::Order;
 use super::silence::Silence;
 use super::stall::Stall;
 use super::timing::{FINISH, longest};
@@ -35,7 +34,7 @@ use crate::board::Admission;
 use crate::config::{Replay, Route};
 use crate::relay::{Direction, Fault, Recorder, linger};
 use crate::telemetry::Metrics;
-use crate::telemetry::label::{Fallback, Limit, Side};
+use crate::telemetry::label::{Fallback, Side};
 use crate::tls::Wire;
 use crate::upstream::{Agreement, Handshake, Server};
 
@@ -96,36 +95,6 @@ pub(super) struct Task {
     pub(super) awaits_answer: bool,
     pub(super) _seats: Seats,
 }
-
-#[derive(Default)]
-pub(super) struct Moving {
-    pub(super) answer: Option<oneshot::Sender<Answer>>,
-    pub(super) text: Option<String>,
-    pub(super) kind: Option<HoldKind>,
-    pub(super) held_at: Option<Instant>,
-    pub(super) sent: u64,
-    pub(super) heard: u64,
-    pub(super) nonce: Option<[u8; 8]>,
-    pub(super) confirm_by: Option<tokio::time::Instant>,
-    pub(super) sign: Option<Arc<QuietSign>>,
-    pub(super) to: Option<(
-        Arc<Server>,
-        handover_protocol::Generation,
-        handover_protocol::ServerName,
-    )>,
-    pub(super) attaching: Option<Attaching>,
-    pub(super) fallback: Option<Fallback>,
-    /// The session goes to the heir of its server, which is gone.
-    pub(super) is_orphaned: bool,
-    /// While it is not known whether the server is gone.
-    pub(super) judging: Option<Judging>,
-    pub(super) crossed: bool,
-    /// As much waits as may, and it was counted.
-    pub(super) is_full: bool,
-}
-
-/// A dialogue with a target that is under way.
-type Attaching = Pin<Box<dyn Future<Output = Result<Attached, Fallback>> + Send>>;
 
 enum Step {
     Order(Order),
@@ -332,53 +301,6 @@ impl Task {
         }
     }
 
-    fn take_question(&mut self, question: Question, answer: oneshot::Sender<Answer>) {
-        if self.moving.is_none() {
-            self.follow_configuration();
-        }
-        let (outlives, held) = (self.outlives_server() && self.is_whole(), self.up.holds_messages());
-        let moving = self.moving.get_or_insert_default();
-        moving.answer = Some(answer);
-        moving.fallback = None;
-        let event = match question {
-            Question::Tell { text } => {
-                moving.text = Some(text);
-                Event::Tell
-            }
-            Question::Hold(kind) => {
-                moving.kind = Some(kind);
-                Event::Hold
-            }
-            Question::Drain { sent } => {
-                moving.sent = (sent + self.base.heard_before).saturating_sub(self.base.swallowed);
-                Event::Drain
-            }
-            Question::Confirm { by, sign } => {
-                moving.confirm_by = Some(by);
-                moving.sign = sign;
-                self.handle.set_source_is_done(false);
-                Event::Confirm {
-                    pinged: self.is_pinged() && !self.machine.is_client_gone(),
-                }
-            }
-            Question::CloseSource => Event::CloseSource,
-            Question::Switch {
-                target,
-                generation,
-                from,
-            } => {
-                moving.to = Some((target, generation, from));
-                Event::Switch { held }
-            }
-            Question::TakeOver { target, generation } => {
-                moving.to = Some((target, generation, self.server.name().clone()));
-                moving.is_orphaned = true;
-                Event::TakeOver { whole: outlives, held }
-            }
-        };
-        self.event(event);
-    }
-
     pub(super) fn event(&mut self, event: Event) {
         let before = self.machine.phase();
         let outcome = self.machine.on(event);
@@ -410,34 +332,6 @@ impl Task {
         }
     }
 
-    fn note_fallback(&mut self, before: Phase, event: Event) {
-        let Some(moving) = &mut self.moving else { return };
-        let reason = match (before, event) {
-            (Phase::Stopping, Event::Deadline) => Fallback::Boundary,
-            (Phase::Draining, Event::Deadline) => stalled_by(&self.down, &self.limits),
-            (Phase::Attaching, Event::Deadline) => Fallback::SwitchTimeout,
-            (Phase::Relaying, Event::TakeOver { whole: false, .. }) => Fallback::SourceGone,
-            (_, Event::SourceEof) => Fallback::SourceGone,
-            (_, Event::Cut) if self.dismissal.is_none() => Fallback::HoldTimeout,
-            (_, _) => return,
-        };
-        moving.fallback.get_or_insert(reason);
-    }
-
-    /// Counts the bound of time that ended a phase.
-    fn note_limit(&self, before: Phase, event: Event) {
-        let limit = match (before, event) {
-            (Phase::Stopping, Event::Deadline) => Limit::BoundaryTimeout,
-            (Phase::Draining, Event::Deadline) if stalled_by(&self.down, &self.limits) == Fallback::Boundary => {
-                Limit::BoundaryTimeout
-            }
-            (Phase::Attaching, Event::Deadline) => Limit::SwitchTimeout,
-            (Phase::Closing | Phase::Leaving, Event::Deadline) => Limit::CloseDeadline,
-            (_, _) => return,
-        };
-        self.metrics.limit_hits.of(limit).inc();
-    }
-
     pub(super) fn set_timer(&mut self) {
         let phase = self.machine.phase();
         let awaits_boundary = phase == Phase::Draining && stalled_by(&self.down, &self.limits) == Fallback::Boundary;
@@ -447,17 +341,6 @@ impl Task {
             false => longest(phase, &self.route, confirm_by),
         };
         self.timer = longest.map(|longest| Box::pin(tokio::time::sleep(longest)));
-    }
-}
-
-/// Says who is waited for while a source's last messages are brought to the client, as the reason that it would be.
-fn stalled_by(down: &Direction, limits: &Limits) -> Fallback {
-    if down.is_owing(limits) {
-        Fallback::Stalled
-    } else if down.has_arrived_at_boundary() {
-        Fallback::Short
-    } else {
-        Fallback::Boundary
     }
 }
 
