@@ -1,15 +1,18 @@
 //! The operations of the embedded registry: what each does inside a transaction, and what it answers once the fate of
 //! that transaction is known.
 
+mod drain;
+
 use std::str::FromStr;
 use std::sync::Arc;
 
-use handover_protocol::{BoardId, DrainId, IdError, Placement, ServerName};
+use handover_protocol::{BoardId, IdError, Placement, ServerName};
 use redb::{ReadableTable, StorageError, Table};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use super::{CasError, DrainRecord, RegistryError, ServerRecord, StoreFailure};
+pub(super) use self::drain::{DrainParts, Drains, ForgetDrain, PutDrain, PutDrainPart};
+use super::{CasError, RegistryError, ServerRecord, StoreFailure};
 
 /// One operation in the writer's queue.
 pub(super) trait Operation: Send {
@@ -172,166 +175,6 @@ impl Operation for CompareAndSet {
         };
         let _ = self.answer.send(answer);
     }
-}
-
-/// Writes a drain's record.
-pub(super) struct PutDrain {
-    drain: DrainId,
-    record: Vec<u8>,
-    reply: Reply<()>,
-}
-
-impl PutDrain {
-    pub(super) fn new(drain: DrainId, record: Vec<u8>, answer: Answer<()>) -> Self {
-        Self {
-            drain,
-            record,
-            reply: Reply::new(answer),
-        }
-    }
-}
-
-impl Operation for PutDrain {
-    fn run(&mut self, tables: &mut Tables<'_>) -> Result<(), StorageError> {
-        tables.drains.insert(self.drain.as_str(), self.record.as_slice())?;
-        tables.has_written = true;
-        self.reply.keep(Ok(()));
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, fate: &Fate) {
-        self.reply.send(fate);
-    }
-}
-
-/// Forgets a drain's record and what it has moved.
-pub(super) struct ForgetDrain {
-    drain: DrainId,
-    reply: Reply<()>,
-}
-
-impl ForgetDrain {
-    pub(super) fn new(drain: DrainId, answer: Answer<()>) -> Self {
-        Self {
-            drain,
-            reply: Reply::new(answer),
-        }
-    }
-}
-
-impl Operation for ForgetDrain {
-    fn run(&mut self, tables: &mut Tables<'_>) -> Result<(), StorageError> {
-        tables.drains.remove(self.drain.as_str())?;
-        let prefix = parts_prefix(&self.drain);
-        let mut parts = Vec::new();
-        for entry in tables.drain_parts.range(prefix.as_str()..)? {
-            let key = entry?.0.value().to_owned();
-            if !key.starts_with(&prefix) {
-                break;
-            }
-            parts.push(key);
-        }
-        for part in parts {
-            tables.drain_parts.remove(part.as_str())?;
-        }
-        tables.has_written = true;
-        self.reply.keep(Ok(()));
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, fate: &Fate) {
-        self.reply.send(fate);
-    }
-}
-
-/// Reads every drain's record.
-pub(super) struct Drains(Reply<Vec<DrainRecord>>);
-
-impl Drains {
-    pub(super) fn new(answer: Answer<Vec<DrainRecord>>) -> Self {
-        Self(Reply::new(answer))
-    }
-}
-
-impl Operation for Drains {
-    fn run(&mut self, tables: &mut Tables<'_>) -> Result<(), StorageError> {
-        let read = |(key, value): Entry<'_>| Ok((parse_key::<DrainId>(key)?, value.to_vec()));
-        self.0.keep(collect(&tables.drains, read)?);
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, fate: &Fate) {
-        self.0.send(fate);
-    }
-}
-
-/// Writes a part of what a drain has moved.
-pub(super) struct PutDrainPart {
-    key: String,
-    record: Vec<u8>,
-    reply: Reply<()>,
-}
-
-impl PutDrainPart {
-    pub(super) fn new(drain: &DrainId, part: u32, record: Vec<u8>, answer: Answer<()>) -> Self {
-        Self {
-            key: format!("{}{part:010}", parts_prefix(drain)),
-            record,
-            reply: Reply::new(answer),
-        }
-    }
-}
-
-impl Operation for PutDrainPart {
-    fn run(&mut self, tables: &mut Tables<'_>) -> Result<(), StorageError> {
-        tables.drain_parts.insert(self.key.as_str(), self.record.as_slice())?;
-        tables.has_written = true;
-        self.reply.keep(Ok(()));
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, fate: &Fate) {
-        self.reply.send(fate);
-    }
-}
-
-/// Reads the parts of what a drain has moved.
-pub(super) struct DrainParts {
-    prefix: String,
-    reply: Reply<Vec<Vec<u8>>>,
-}
-
-impl DrainParts {
-    pub(super) fn new(drain: &DrainId, answer: Answer<Vec<Vec<u8>>>) -> Self {
-        Self {
-            prefix: parts_prefix(drain),
-            reply: Reply::new(answer),
-        }
-    }
-}
-
-impl Operation for DrainParts {
-    fn run(&mut self, tables: &mut Tables<'_>) -> Result<(), StorageError> {
-        let mut parts = Vec::new();
-        for entry in tables.drain_parts.range(self.prefix.as_str()..)? {
-            let (key, value) = entry?;
-            if !key.value().starts_with(&self.prefix) {
-                break;
-            }
-            parts.push(value.value().to_vec());
-        }
-        self.reply.keep(Ok(parts));
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, fate: &Fate) {
-        self.reply.send(fate);
-    }
-}
-
-/// No id holds a slash.
-fn parts_prefix(drain: &DrainId) -> String {
-    format!("{drain}/")
 }
 
 /// Writes or forgets what is remembered of a server.
