@@ -1,6 +1,5 @@
 //! A board server as the gateway sees it now: its configuration, and what was last heard of it.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,15 +7,14 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use handover_protocol::admin::{Level, ServerOrigin};
-use handover_protocol::contract::BoardReport;
 use handover_protocol::machine::health::Verdict;
-use handover_protocol::{BoardId, Incarnation, Owner, ReleaseName, ServerName};
+use handover_protocol::{Incarnation, Owner, ReleaseName, ServerName};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::control::{BoardListing, ControlClient};
-use super::control_error::ControlError;
+use super::control::ControlClient;
 use super::destination::Destination;
+use super::listing::{FailedReading, HeardListing};
 use super::memory::{Dead, ServerMemory};
 use crate::config::{Allotment, ServerConfig, ServerTlsConfig, ServerUrl};
 use crate::telemetry::{Metrics, ServerMetrics};
@@ -36,7 +34,7 @@ pub struct Server {
     traffic: Destination,
     control: Option<ControlClient>,
     tls: Option<Arc<Connector>>,
-    status: watch::Sender<ServerStatus>,
+    pub(super) status: watch::Sender<ServerStatus>,
     /// Where the server's own requests come from; loopback addresses are not among them.
     addresses: ArcSwap<Vec<IpAddr>>,
     metrics: ServerMetrics,
@@ -44,7 +42,7 @@ pub struct Server {
     nudge: Notify,
     memory: Mutex<ServerMemory>,
     /// Held while the list of boards is read for whoever finds the known one too old; how it failed last, if it did.
-    reading: tokio::sync::Mutex<Option<FailedReading>>,
+    pub(super) reading: tokio::sync::Mutex<Option<FailedReading>>,
 }
 
 /// What was last heard of a server.
@@ -70,43 +68,6 @@ pub struct ServerStatus {
     pub verdict: Verdict,
     /// How often it was asked.
     pub polls: u64,
-}
-
-/// A server's list of boards, and when it was asked for.
-#[derive(Debug)]
-pub struct HeardListing {
-    /// The list.
-    pub listing: BoardListing,
-    /// Before this the server may have changed it.
-    pub asked_at: Instant,
-    /// When all of it was there.
-    pub heard_at: Instant,
-    /// Where each board stands in the list.
-    places: HashMap<BoardId, usize>,
-}
-
-/// An attempt to read the list of boards that failed.
-#[derive(Debug)]
-struct FailedReading {
-    asked_at: Instant,
-    error: Arc<ControlError>,
-}
-
-impl HeardListing {
-    fn new(listing: BoardListing, asked_at: Instant) -> Self {
-        let boards = listing.boards.iter().map(|report| report.board.clone());
-        Self {
-            places: boards.zip(0..).collect(),
-            listing,
-            asked_at,
-            heard_at: Instant::now(),
-        }
-    }
-
-    /// Returns what the server says of one board.
-    pub fn report(&self, board: &BoardId) -> Option<&BoardReport> {
-        self.listing.boards.get(*self.places.get(board)?)
-    }
 }
 
 impl Server {
@@ -365,55 +326,6 @@ impl Server {
     fn lock_memory(&self) -> MutexGuard<'_, ServerMemory> {
         // Nothing can panic in between.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reads the server's whole list of boards now, and publishes it.
-    ///
-    /// # Errors
-    /// See [`ControlError`]; an opaque server has none and answers `None`.
-    pub async fn read_boards(&self) -> Result<Option<Arc<HeardListing>>, ControlError> {
-        let Some(control) = &self.control else { return Ok(None) };
-        let asked_at = Instant::now();
-        let listing = control.boards().await?;
-        let heard = Arc::new(HeardListing::new(listing, asked_at));
-        self.status.send_if_modified(|status| {
-            let is_newer = status.listing.as_ref().is_none_or(|known| known.asked_at < asked_at);
-            if is_newer {
-                status.listing = Some(Arc::clone(&heard));
-            }
-            is_newer
-        });
-        Ok(Some(heard))
-    }
-
-    /// Returns a list that was asked for after `since`: who wants one while it is read waits for the same, also where that
-    /// fails, so that nobody waits for more than two readings.
-    ///
-    /// Cancel-safe: who waits next reads in its place.
-    ///
-    /// # Errors
-    /// As [`Server::read_boards`].
-    pub async fn read_boards_since(&self, since: Instant) -> Result<Option<Arc<HeardListing>>, Arc<ControlError>> {
-        let mut failed = self.reading.lock().await;
-        if let Some(known) = self.status().listing
-            && known.asked_at >= since
-        {
-            return Ok(Some(known));
-        }
-        if let Some(failed) = failed.as_ref()
-            && failed.asked_at >= since
-        {
-            return Err(Arc::clone(&failed.error));
-        }
-        let asked_at = Instant::now();
-        self.read_boards().await.map_err(|error| {
-            let error = Arc::new(error);
-            *failed = Some(FailedReading {
-                asked_at,
-                error: Arc::clone(&error),
-            });
-            error
-        })
     }
 
     /// Publishes what was heard.
