@@ -4,8 +4,12 @@ use std::os::unix::fs::PermissionsExt;
 
 use tokio::net::UnixStream;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::*;
+use crate::config::AdminConfig;
 use crate::config::{AdminAddress, AdminToken, Scope};
+use crate::drain::memory_fleet::Handle;
 
 /// Three tokens, one a scope.
 fn tokens(metrics_open: bool) -> AdminConfig {
