@@ -4,10 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use handover_tests::{Gateway, Ran, Route, ScriptedOrigin, Shell, eventually};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-};
+use handover_tests::{Authority, Gateway, Ran, Route, ScriptedOrigin, Shell, eventually};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -16,39 +13,6 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-
-/// An authority that issues certificates for servers and for people.
-struct Authority {
-    params: CertificateParams,
-    key: KeyPair,
-}
-
-impl Authority {
-    /// Makes an authority, and writes its certificate to `NAME.pem`.
-    fn new(folder: &Path, name: &str) -> Self {
-        let key = KeyPair::generate().expect("the system has randomness");
-        let mut params = CertificateParams::new(Vec::new()).expect("no name is malformed");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(DnType::CommonName, name);
-        let certificate = params.self_signed(&key).expect("the key is sound");
-        write(folder, &format!("{name}.pem"), &certificate.pem());
-        Self { params, key }
-    }
-
-    /// Issues `NAME.pem` and `NAME.key` for a common name and DNS names or addresses.
-    fn issue(&self, folder: &Path, name: &str, common_name: &str, alternative: &[&str]) {
-        let key = KeyPair::generate().expect("the system has randomness");
-        let names: Vec<String> = alternative.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).expect("the names are sound");
-        params.distinguished_name.push(DnType::CommonName, common_name);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        let issuer = Issuer::from_params(&self.params, &self.key);
-        let certificate = params.signed_by(&key, &issuer).expect("both keys are sound");
-        write(folder, &format!("{name}.pem"), &certificate.pem());
-        write(folder, &format!("{name}.key"), &key.serialize_pem());
-    }
-}
 
 fn write(folder: &Path, name: &str, text: &str) {
     std::fs::write(folder.join(name), text).expect("the folder is there");
@@ -65,12 +29,14 @@ impl Stage {
     async fn start() -> Self {
         let files = tempfile::tempdir().expect("there is room for a folder");
         let folder = files.path();
-        let authority = Authority::new(folder, "ca");
-        authority.issue(folder, "admin", "gateway", &["127.0.0.1", "gateway.test"]);
-        authority.issue(folder, "pipeline", "release-pipeline", &["ci.test"]);
-        authority.issue(folder, "grafana", "somebody", &["grafana.test"]);
-        authority.issue(folder, "stranger", "stranger", &["stranger.test"]);
-        Authority::new(folder, "other").issue(folder, "forged", "release-pipeline", &["ci.test"]);
+        let (authority, other) = (Authority::new("ca"), Authority::new("other"));
+        write(folder, "ca.pem", &authority.pem());
+        write(folder, "other.pem", &other.pem());
+        authority.issue_into(folder, "admin", "gateway", &["127.0.0.1", "gateway.test"]);
+        authority.issue_into(folder, "pipeline", "release-pipeline", &["ci.test"]);
+        authority.issue_into(folder, "grafana", "somebody", &["grafana.test"]);
+        authority.issue_into(folder, "stranger", "stranger", &["stranger.test"]);
+        other.issue_into(folder, "forged", "release-pipeline", &["ci.test"]);
         write(folder, "ann.token", "admin-token-0123456789\n");
         let path = |name: &str| format!("\"{}\"", folder.join(name).display());
         let admin = format!(
@@ -376,11 +342,10 @@ async fn a_reload_exchanges_certificate_authority_and_names_or_nothing() {
     check(&stage.run(Some("stranger"), &["servers"]).await, 0, "board-1");
 
     // Another authority, for both sides.
-    let next = Authority::new(stage.files.path(), "next");
-    next.issue(stage.files.path(), "admin", "gateway", &["127.0.0.1"]);
-    next.issue(stage.files.path(), "newcomer", "stranger", &["newcomer.test"]);
-    let after = std::fs::read_to_string(stage.file("next.pem")).expect("it was written");
-    write(stage.files.path(), "ca.pem", &after);
+    let next = Authority::new("next");
+    next.issue_into(stage.files.path(), "admin", "gateway", &["127.0.0.1"]);
+    next.issue_into(stage.files.path(), "newcomer", "stranger", &["newcomer.test"]);
+    write(stage.files.path(), "ca.pem", &next.pem());
     stage.gateway.process().hang_up();
     eventually("the next authority is believed", SOON, || async {
         stage.run(Some("newcomer"), &["servers"]).await.code == 0

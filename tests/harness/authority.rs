@@ -1,6 +1,6 @@
 //! A certificate authority of a test's own, and the certificates that it issues.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -71,19 +71,34 @@ impl Authority {
     /// # Panics
     /// When there is no room for its files.
     pub fn issue_until(&self, name: &str, year: i32) -> Issued {
-        let key = KeyPair::generate().expect("the system has randomness");
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("the name is sound");
         params.not_before = date_time_ymd(2000, 1, 1);
         params.not_after = date_time_ymd(year, 1, 1);
+        self.sign(params, self.directory.path(), &format!("{name}-{year}"))
+    }
+
+    /// Issues `FILE.pem` and `FILE.key` in a folder, for a common name and DNS names or addresses.
+    ///
+    /// # Panics
+    /// When the files cannot be written.
+    pub fn issue_into(&self, folder: &Path, file: &str, common_name: &str, alternative: &[&str]) -> Issued {
+        let names: Vec<String> = alternative.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("the names are sound");
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        self.sign(params, folder, file)
+    }
+
+    fn sign(&self, mut params: CertificateParams, folder: &Path, file: &str) -> Issued {
+        let key = KeyPair::generate().expect("the system has randomness");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let issuer = Issuer::from_params(&self.params, &self.key);
         let certificate = params.signed_by(&key, &issuer).expect("both keys are sound");
         let issued = Issued {
-            certificate: self.directory.path().join(format!("{name}-{year}.pem")),
-            key: self.directory.path().join(format!("{name}-{year}.key")),
+            certificate: folder.join(format!("{file}.pem")),
+            key: folder.join(format!("{file}.key")),
         };
-        std::fs::write(&issued.certificate, certificate.pem()).expect("the directory is there");
-        std::fs::write(&issued.key, key.serialize_pem()).expect("the directory is there");
+        std::fs::write(&issued.certificate, certificate.pem()).expect("the folder is there");
+        std::fs::write(&issued.key, key.serialize_pem()).expect("the folder is there");
         issued
     }
 }
