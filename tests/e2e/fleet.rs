@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use handover_tests::{BoardServer, Database, Gateway, Program, Route, User};
+use handover_tests::{BoardServer, Database, Gateway, GatewayBuilder, Program, Route, User};
+
+/// Two servers, one a release, on one database.
+pub(crate) struct Pair {
+    pub(crate) servers: [BoardServer; 2],
+    pub(crate) database: Database,
+}
 
 /// Two servers, one a release, behind a gateway.
 pub(crate) struct Fleet {
@@ -11,26 +17,44 @@ pub(crate) struct Fleet {
     pub(crate) database: Database,
 }
 
+impl Pair {
+    /// Starts both; boards take so long to load.
+    pub(crate) async fn start(load_time: Duration) -> Self {
+        let database = Database::fresh().await;
+        let server = |name, release| {
+            let builder = BoardServer::builder(Program::Reference, name, release, &database);
+            builder.load_time(load_time).start()
+        };
+        let (first, second) = tokio::join!(server("board-1", "r1"), server("board-2", "r2"));
+        Self {
+            servers: [first, second],
+            database,
+        }
+    }
+
+    /// Begins a gateway before both, whose newcomers go to the first.
+    pub(crate) fn gateway(&self, route: &Route) -> GatewayBuilder {
+        let [first, second] = &self.servers;
+        Gateway::builder("r1").server(first).server(second).route(route)
+    }
+}
+
 impl Fleet {
     /// Starts all of it; boards take so long to load.
     pub(crate) async fn start(route: Route, load_time: Duration) -> Self {
-        let database = Database::fresh().await;
-        let server = async |name: &str, release: &str| {
-            let builder = BoardServer::builder(Program::Reference, name, release, &database);
-            builder.load_time(load_time).start().await
-        };
-        let servers = [server("board-1", "r1").await, server("board-2", "r2").await];
-        let gateway = Gateway::builder("r1")
-            .server(&servers[0])
-            .server(&servers[1])
-            .route(&route)
-            .start()
-            .await;
+        let pair = Pair::start(load_time).await;
+        let gateway = pair.gateway(&route);
+        Self::behind(gateway, pair).await
+    }
+
+    /// Starts the gateway of a pair, and waits until both are ready.
+    pub(crate) async fn behind(gateway: GatewayBuilder, pair: Pair) -> Self {
+        let gateway = gateway.start().await;
         gateway.all_ready().await;
         Self {
             gateway,
-            servers,
-            database,
+            servers: pair.servers,
+            database: pair.database,
         }
     }
 

@@ -3,39 +3,13 @@
 use std::time::Duration;
 
 use handover_protocol::admin::{DrainMode, MoveRequest};
-use handover_tests::{BoardServer, Database, Gateway, GatewayBuilder, LogSink, Program, Route, User, eventually};
+use handover_tests::{Gateway, LogSink, Route, User, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Two releases of one server each.
-struct Stage {
-    servers: [BoardServer; 2],
-    _database: Database,
-}
-
-impl Stage {
-    async fn start() -> Self {
-        let database = Database::fresh().await;
-        let server = async |name: &str, release: &str| {
-            BoardServer::builder(Program::Reference, name, release, &database)
-                .start()
-                .await
-        };
-        Self {
-            servers: [server("board-1", "r1").await, server("board-2", "r2").await],
-            _database: database,
-        }
-    }
-
-    fn gateway(&self) -> GatewayBuilder {
-        Gateway::builder("r1")
-            .server(&self.servers[0])
-            .server(&self.servers[1])
-            .route(&Route::whiteboard())
-    }
-}
+use crate::fleet::Pair;
 
 /// Returns the log's lines that are one JSON object each and have these fields.
 fn lines(gateway: &Gateway, wanted: &[(&str, &str)]) -> Vec<Value> {
@@ -59,8 +33,8 @@ async fn line(gateway: &Gateway, wanted: &[(&str, &str)]) -> Value {
 
 #[tokio::test]
 async fn a_sessions_lines_tell_its_life_and_the_moves_line_who_wanted_it_where_from_and_why() {
-    let stage = Stage::start().await;
-    let gateway = stage.gateway().start().await;
+    let pair = Pair::start(Duration::ZERO).await;
+    let gateway = pair.gateway(&Route::whiteboard()).start().await;
     gateway.all_ready().await;
     let mut ann = User::join(gateway.traffic(), "b", "ann&access_token=hunter2").await;
     let opened = line(&gateway, &[("target", "access"), ("event", "open")]).await;
@@ -129,8 +103,8 @@ async fn a_sessions_lines_tell_its_life_and_the_moves_line_who_wanted_it_where_f
 
 #[tokio::test]
 async fn who_ended_a_session_is_told_with_the_code_that_the_other_side_got() {
-    let stage = Stage::start().await;
-    let gateway = stage.gateway().start().await;
+    let pair = Pair::start(Duration::ZERO).await;
+    let gateway = pair.gateway(&Route::whiteboard()).start().await;
     gateway.all_ready().await;
     let mut ann = User::join(gateway.traffic(), "b", "ann").await;
     let opened = line(&gateway, &[("target", "access"), ("event", "open")]).await;
@@ -159,7 +133,7 @@ async fn who_ended_a_session_is_told_with_the_code_that_the_other_side_got() {
     );
 
     let mut eve = User::join(gateway.traffic(), "d", "eve").await;
-    stage.servers[0].process().kill();
+    pair.servers[0].process().kill();
     eve.closed(SOON).await;
     let closed = line(&gateway, &[("event", "close"), ("board", "d")]).await;
     assert_eq!(
@@ -192,8 +166,12 @@ async fn who_ended_a_session_is_told_with_the_code_that_the_other_side_got() {
 
 #[tokio::test]
 async fn a_drain_tells_of_its_steps_and_its_moves_name_it() {
-    let stage = Stage::start().await;
-    let gateway = stage.gateway().toml("\n[log]\naccess = \"all\"\n").start().await;
+    let pair = Pair::start(Duration::ZERO).await;
+    let gateway = pair
+        .gateway(&Route::whiteboard())
+        .toml("\n[log]\naccess = \"all\"\n")
+        .start()
+        .await;
     gateway.all_ready().await;
     let _ann = User::join(gateway.traffic(), "b", "ann").await;
     let request = json!({"id": "to-r2", "from": {"release": "r1"}, "to": {"release": "r2"}});
@@ -229,9 +207,9 @@ async fn a_drain_tells_of_its_steps_and_its_moves_name_it() {
 }
 
 async fn check_that_no_log_stops_the_gateway(sink: LogSink, reason: &str) {
-    let stage = Stage::start().await;
-    let gateway = stage
-        .gateway()
+    let pair = Pair::start(Duration::ZERO).await;
+    let gateway = pair
+        .gateway(&Route::whiteboard())
         .toml("\n[log]\naccess = \"all\"\n")
         .log_to(sink)
         .start()

@@ -12,42 +12,24 @@ use handover_tests::{
 use reqwest::Method;
 use serde_json::Value;
 
+use crate::fleet::Fleet;
+
 /// Two releases of one server each behind a gateway that a Prometheus scrapes.
 struct Stage {
-    gateway: Gateway,
-    servers: [BoardServer; 2],
+    fleet: Fleet,
     prometheus: Prometheus,
     _users: Vec<User>,
-    _database: Database,
 }
 
 impl Stage {
     async fn start() -> Self {
-        let database = Database::fresh().await;
-        let server = async |name: &str, release: &str| {
-            BoardServer::builder(Program::Reference, name, release, &database)
-                .start()
-                .await
-        };
-        let servers = [server("board-1", "r1").await, server("board-2", "r2").await];
-        let gateway = Gateway::builder("r1")
-            .server(&servers[0])
-            .server(&servers[1])
-            .route(&Route::whiteboard())
-            .start()
-            .await;
-        gateway.all_ready().await;
-        let mut users = Vec::new();
-        for number in 0..BOARDS {
-            users.push(User::join(gateway.traffic(), &format!("board {number}"), "ann").await);
-        }
-        let prometheus = Prometheus::scraping(&gateway).await;
+        let fleet = Fleet::start(Route::whiteboard(), Duration::ZERO).await;
+        let users = fleet.users(BOARDS).await;
+        let prometheus = Prometheus::scraping(&fleet.gateway).await;
         Self {
-            gateway,
-            servers,
+            fleet,
             prometheus,
             _users: users,
-            _database: database,
         }
     }
 
@@ -55,7 +37,7 @@ impl Stage {
     async fn owned(&self) -> [usize; 2] {
         let mut owned = [0, 0];
         for (count, server) in owned.iter_mut().zip(["board-1", "board-2"]) {
-            let list = self.gateway.admin().boards(Some(server)).await.expect("it lists");
+            let list = self.fleet.gateway.admin().boards(Some(server)).await.expect("it lists");
             *count = list.boards.len();
         }
         owned
@@ -73,7 +55,7 @@ impl Stage {
     }
 
     async fn boards_moved(&self, least: u64) -> bool {
-        let status = self.gateway.admin().drain_status("release-2").await;
+        let status = self.fleet.gateway.admin().drain_status("release-2").await;
         status.is_ok_and(|status| status.boards.moved >= least)
     }
 }
@@ -84,8 +66,8 @@ async fn a_release_script_gets_the_true_number_of_boards_before_during_and_after
     assert_eq!(stage.owned().await, [BOARDS, 0]);
     stage.seen([BOARDS, 0]).await;
 
-    let stop = stage.gateway.directory().join("stop");
-    let pid = stage.servers[0].process().pid();
+    let stop = stage.fleet.gateway.directory().join("stop");
+    let pid = stage.fleet.servers[0].process().pid();
     std::fs::write(&stop, format!("test \"$1\" = board-1 && kill {pid}\n")).expect("the directory is the fixture's");
     let mut command = Command::new(workspace().join("tests/.venv/bin/python"));
     command
@@ -94,7 +76,7 @@ async fn a_release_script_gets_the_true_number_of_boards_before_during_and_after
             "--prometheus",
             stage.prometheus.url(),
             "--gateway",
-            stage.gateway.admin().url(),
+            stage.fleet.gateway.admin().url(),
         ])
         .args(["--from", "r1", "--to", "r2", "--id", "release-2"])
         .args(["--boards-per-second", "2", "--interval", "0.2", "--deadline", "120"])
@@ -107,7 +89,7 @@ async fn a_release_script_gets_the_true_number_of_boards_before_during_and_after
     })
     .await;
     let drain = |call: &'static str| {
-        let admin = stage.gateway.admin().clone();
+        let admin = stage.fleet.gateway.admin().clone();
         async move {
             let path = format!("/v1/drains/release-2/{call}");
             let answer = admin.send_raw(Method::POST, &path, None::<&()>).await;
@@ -117,6 +99,7 @@ async fn a_release_script_gets_the_true_number_of_boards_before_during_and_after
     drain("pause").await;
     eventually("no move is under way", SOON, || async {
         let status = stage
+            .fleet
             .gateway
             .admin()
             .drain_status("release-2")
@@ -142,8 +125,9 @@ async fn a_release_script_gets_the_true_number_of_boards_before_during_and_after
         "{said}"
     );
     assert!(said.ends_with(&after), "{said}");
-    stage.servers[0].process().exited(SOON).await;
+    stage.fleet.servers[0].process().exited(SOON).await;
     let status = stage
+        .fleet
         .gateway
         .admin()
         .drain_status("release-2")
@@ -216,7 +200,7 @@ async fn each_rule_speaks_of_series_that_there_are() {
         })
         .await;
     }
-    let shown = stage.gateway.admin().metrics().await.expect("it has metrics");
+    let shown = stage.fleet.gateway.admin().metrics().await.expect("it has metrics");
     let rules = std::fs::read_to_string(workspace().join("deploy/prometheus/alerts.rules.yml")).expect("it is shipped");
     let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     let names = rules

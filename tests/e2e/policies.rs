@@ -4,62 +4,51 @@
 use std::time::Duration;
 
 use handover_protocol::admin::{DrainMode, DrainState, DrainStatus, MoveRequest};
-use handover_tests::{BoardServer, Database, Gateway, Program, Route, User, eventually, eventually_some};
+use handover_tests::{Route, User, eventually, eventually_some};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::fleet::{Fleet, Pair};
+
 /// A server of each of two releases, and a gateway whose newcomers go to the first.
-struct Stage {
-    gateway: Gateway,
-    servers: [BoardServer; 2],
-    _database: Database,
-}
+struct Stage(Fleet);
 
 impl Stage {
     async fn start(route: &Route, tables: &str) -> Self {
-        let database = Database::fresh().await;
-        let (first, second) = tokio::join!(
-            BoardServer::builder(Program::Reference, "board-1", "r1", &database).start(),
-            BoardServer::builder(Program::Reference, "board-2", "r2", &database).start(),
-        );
-        let gateway = Gateway::builder("r1").server(&first).server(&second).route(route);
-        let gateway = gateway.toml(tables).start().await;
-        gateway.all_ready().await;
-        Self {
-            gateway,
-            servers: [first, second],
-            _database: database,
-        }
+        let pair = Pair::start(Duration::ZERO).await;
+        let gateway = pair.gateway(route).toml(tables);
+        Self(Fleet::behind(gateway, pair).await)
     }
 
     async fn join(&self, name: &str) -> User {
-        User::join(self.gateway.traffic(), "b", name).await
+        User::join(self.0.gateway.traffic(), "b", name).await
     }
 
     async fn move_to(&self, server: &str) -> (u16, Value) {
         let body = json!({"to": server});
-        let admin = self.gateway.admin();
+        let admin = self.0.gateway.admin();
         admin.call(Method::POST, "/v1/boards/b/move", Some(&body)).await
     }
 
     async fn start_drain(&self, request: &Value) -> (u16, Value) {
-        self.gateway
+        self.0
+            .gateway
             .admin()
             .call(Method::POST, "/v1/drains", Some(request))
             .await
     }
 
     async fn status(&self, drain: &str) -> DrainStatus {
-        self.gateway.admin().drain_status(drain).await.expect("it is known")
+        self.0.gateway.admin().drain_status(drain).await.expect("it is known")
     }
 
     async fn owner(&self) -> Option<String> {
-        let view = self.gateway.admin().board("b").await.expect("it is known");
+        let view = self.0.gateway.admin().board("b").await.expect("it is known");
         view.server.map(|server| server.to_string())
     }
 
     async fn hits(&self, limit: &str) -> f64 {
-        let metrics = self.gateway.admin().metrics().await.expect("it has metrics");
+        let metrics = self.0.gateway.admin().metrics().await.expect("it has metrics");
         let hits = metrics.value("handover_limit_hits_total", &[("limit", limit)]);
         hits.expect("every series is there")
     }
@@ -95,7 +84,12 @@ async fn a_board_that_was_moved_of_late_is_put_off_without_using_up_a_try() {
     assert_eq!(stage.hits("board_move_interval").await, 1.0);
 
     let back = json!({"id": "back", "from": {"release": "r2"}, "to": {"release": "r1"}});
-    let (_, plan) = stage.gateway.admin().call(Method::POST, "/v1/plans", Some(&back)).await;
+    let (_, plan) = stage
+        .0
+        .gateway
+        .admin()
+        .call(Method::POST, "/v1/plans", Some(&back))
+        .await;
     assert_eq!(plan["problems"][0]["reason"], "move_interval", "{plan}");
     assert_eq!(stage.start_drain(&back).await.0, 202);
     let waiting = eventually_some("the drain says what it waits for", SOON, || async {
@@ -106,7 +100,7 @@ async fn a_board_that_was_moved_of_late_is_put_off_without_using_up_a_try() {
     assert_eq!(waiting.waits_for[0].reason, "move_interval", "{waiting:?}");
     assert_eq!((waiting.boards.put_off, waiting.boards.moved), (1, 0), "{waiting:?}");
     assert_eq!(waiting.troubled[0].tries, 0, "{waiting:?}");
-    let status = stage.gateway.admin().drained("back", SOON).await;
+    let status = stage.0.gateway.admin().drained("back", SOON).await;
     assert_eq!((status.state, status.boards.moved), (DrainState::Done, 1), "{status:?}");
     assert_eq!((status.boards.failed, status.failures.len()), (0, 0), "{status:?}");
     draws(&mut ann).await;
@@ -119,9 +113,9 @@ async fn neither_an_undo_nor_a_death_waits_until_a_board_may_move_again_and_a_re
     draws(&mut ann).await;
     let there = json!({"id": "there", "from": {"release": "r1"}, "to": {"release": "r2"}, "undo_window_seconds": 600});
     assert_eq!(stage.start_drain(&there).await.0, 202);
-    let status = stage.gateway.admin().drained("there", SOON).await;
+    let status = stage.0.gateway.admin().drained("there", SOON).await;
     assert_eq!(status.boards.moved, 1, "{status:?}");
-    assert_eq!(stage.gateway.admin().post("/v1/drains/there/undo").await.0, 202);
+    assert_eq!(stage.0.gateway.admin().post("/v1/drains/there/undo").await.0, 202);
     eventually("it is taken back", SOON, || async {
         stage.status("there").await.state == DrainState::Undone
     })
@@ -131,19 +125,19 @@ async fn neither_an_undo_nor_a_death_waits_until_a_board_may_move_again_and_a_re
     assert_eq!(stage.hits("board_move_interval").await, 0.0);
     assert_eq!(stage.move_to("board-2").await.0, 409, "the undo was a move as well");
 
-    stage.servers[0].process().kill();
+    stage.0.servers[0].process().kill();
     eventually("the board has a living owner", SOON, || async {
         stage.owner().await.as_deref() == Some("board-2")
     })
     .await;
-    stage.servers[0].restart().await;
-    stage.gateway.all_ready().await;
+    stage.0.servers[0].restart().await;
+    stage.0.gateway.all_ready().await;
     let mut ann = stage.join("ann").await;
     ann.continue_after(2);
     draws(&mut ann).await;
 
-    stage.gateway.restart().await;
-    stage.gateway.all_ready().await;
+    stage.0.gateway.restart().await;
+    stage.0.gateway.all_ready().await;
     let _ann = stage.join("ann").await;
     let (status, problem) = stage.move_to("board-1").await;
     assert_eq!(status, 409, "when it was moved is not known: {problem}");
@@ -163,7 +157,7 @@ async fn users_are_told_by_as_many_moves_as_the_route_says_and_by_no_more() {
         let mut ann = stage.join("ann").await;
         let to = server.parse().expect("a good name");
         let mode = DrainMode::Auto;
-        let report = stage.gateway.admin().move_board("b", &MoveRequest { to, mode }).await;
+        let report = stage.0.gateway.admin().move_board("b", &MoveRequest { to, mode }).await;
         assert_eq!(report.expect("the gateway answers").result, "moved");
         assert_eq!(ann.closed(SOON).await, Some(1012));
     }
@@ -192,11 +186,11 @@ async fn a_drain_goes_by_the_configuration_where_it_says_nothing_and_a_reload_ch
     );
     assert_eq!(request["undo_window_seconds"], 60, "{first}");
 
-    let file = stage.gateway.directory().join("handover.toml");
+    let file = stage.0.gateway.directory().join("handover.toml");
     let text = std::fs::read_to_string(&file).expect("the gateway reads it");
     let text = text.replace("mode = \"stay\"\nboards_per_second = 7", "boards_per_second = 9");
     std::fs::write(&file, text).expect("it can be written");
-    let (status, reloaded) = stage.gateway.admin().post("/v1/config/reload").await;
+    let (status, reloaded) = stage.0.gateway.admin().post("/v1/config/reload").await;
     assert_eq!(status, 200, "{reloaded}");
     assert_eq!(
         reloaded["reloaded"],
@@ -209,7 +203,7 @@ async fn a_drain_goes_by_the_configuration_where_it_says_nothing_and_a_reload_ch
         (202, &json!("stay")),
         "the same call: {again}"
     );
-    assert_eq!(stage.gateway.admin().post("/v1/drains/first/abort").await.0, 202);
+    assert_eq!(stage.0.gateway.admin().post("/v1/drains/first/abort").await.0, 202);
     eventually("it is over", SOON, || async { stage.status("first").await.done }).await;
 
     let mut own = plain("second");
@@ -223,7 +217,7 @@ async fn a_drain_goes_by_the_configuration_where_it_says_nothing_and_a_reload_ch
         (&json!("auto"), &pace)
     );
     assert_eq!(second["request"]["deadline_seconds"], 0, "it wants none");
-    let status = stage.gateway.admin().drained("second", SOON).await;
+    let status = stage.0.gateway.admin().drained("second", SOON).await;
     assert_eq!((status.state, status.boards.moved), (DrainState::Done, 1), "{status:?}");
 }
 

@@ -3,24 +3,17 @@
 use std::time::Duration;
 
 use handover_protocol::admin::{DrainMode, MoveRequest, SessionList};
-use handover_tests::{BoardServer, Database, Gateway, Program, Route, User};
+use handover_tests::{Gateway, Route, User};
 use reqwest::Method;
+
+use crate::fleet::Fleet;
 
 #[tokio::test]
 async fn sessions_are_listed_where_they_are_and_closed_one_by_one() {
-    let database = Database::fresh().await;
-    let server = async |name: &str, release: &str| {
-        BoardServer::builder(Program::Reference, name, release, &database)
-            .start()
-            .await
-    };
-    let (first, second) = (server("board-1", "r1").await, server("board-2", "r2").await);
-    let route = Route::whiteboard();
-    let gateway = Gateway::builder("r1").server(&first).server(&second).route(&route);
-    let gateway = gateway.start().await;
-    gateway.all_ready().await;
+    let fleet = Fleet::start(Route::whiteboard(), Duration::ZERO).await;
+    let gateway = &fleet.gateway;
     let mut ann = User::join(gateway.traffic(), "b", "ann").await;
-    let list = sessions(&gateway, "b").await.sessions;
+    let list = sessions(gateway, "b").await.sessions;
     let [of_ann] = list.as_slice() else {
         panic!("one session is there: {list:?}")
     };
@@ -29,7 +22,7 @@ async fn sessions_are_listed_where_they_are_and_closed_one_by_one() {
     assert!(of_ann.transparent && of_ann.opened_at_ms > 0, "{of_ann:?}");
 
     let mut bob = User::join(gateway.traffic(), "b", "bob").await;
-    let list = sessions(&gateway, "b").await.sessions;
+    let list = sessions(gateway, "b").await.sessions;
     assert_eq!(list.len(), 2);
     assert_eq!(list[0].session, of_ann.session, "the oldest comes first");
 
@@ -39,20 +32,20 @@ async fn sessions_are_listed_where_they_are_and_closed_one_by_one() {
     };
     let moved = gateway.admin().move_board("b", &request).await;
     assert!(moved.as_ref().is_ok_and(|report| report.is_moved()), "{moved:?}");
-    for session in sessions(&gateway, "b").await.sessions {
+    for session in sessions(gateway, "b").await.sessions {
         assert_eq!((session.server.as_str(), session.switches), ("board-2", 1));
     }
 
     let path = format!("/v1/sessions/{}", of_ann.session);
-    let refused = delete(&gateway, &format!("{path}?code=1005")).await;
+    let refused = delete(gateway, &format!("{path}?code=1005")).await;
     assert_eq!(refused, (400, "invalid-field".to_owned()));
-    let closed = delete(&gateway, &format!("{path}?code=4001")).await;
+    let closed = delete(gateway, &format!("{path}?code=4001")).await;
     assert_eq!(closed.0, 204, "{closed:?}");
     assert_eq!(ann.closed(SOON).await, Some(4001));
     let of_bob = &list[1].session;
-    assert_eq!(delete(&gateway, &format!("/v1/sessions/{of_bob}")).await.0, 204);
+    assert_eq!(delete(gateway, &format!("/v1/sessions/{of_bob}")).await.0, 204);
     assert_eq!(bob.closed(SOON).await, Some(1008));
-    let unknown = delete(&gateway, "/v1/sessions/nobody").await;
+    let unknown = delete(gateway, "/v1/sessions/nobody").await;
     assert_eq!(unknown, (404, "unknown-session".to_owned()));
     let metrics = gateway.admin().metrics().await.expect("it answers");
     assert_eq!(
