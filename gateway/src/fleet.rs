@@ -122,6 +122,10 @@ impl Fleet for GatewayFleet {
         self.boards.open(server)
     }
 
+    fn owner(&self, board: &BoardId) -> Option<ServerName> {
+        self.boards.get(board)?.owner()
+    }
+
     fn is_awaited_at(&self, server: &ServerName) -> bool {
         self.boards.placer().is_awaited_at(server)
     }

@@ -220,6 +220,7 @@ impl Reloader {
         self.mover.set_routes(config.routes.clone());
         self.mover.set_move_interval(config.drain.board_move_interval);
         self.drains.configure_defaults(&config.drain.defaults);
+        self.drains.judge_again();
         self.edge.configure(&config);
         self.access.configure(&config.admin);
         self.drains.configure_release(&config.releases.current);

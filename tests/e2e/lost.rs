@@ -186,7 +186,9 @@ async fn check_takeover(loss: Loss) {
     let status = gateway.admin().drained("d", SOON).await;
     assert_eq!(status.state, DrainState::Done, "{loss}: {status:?}");
     // A board that was given to the heir before the drain came to it is not its own.
-    assert_eq!(status.boards.left, 0, "{loss}: {status:?}");
+    let counts = status.boards;
+    assert_eq!((counts.left, counts.closed), (0, 0), "{loss}: {status:?}");
+    assert_eq!(counts.moved, counts.total, "{loss}: {status:?}");
     calls.all_sprung(SOON).await;
     for mut user in users {
         let code = user.closed(SOON).await;

@@ -168,6 +168,32 @@ async fn users_are_told_by_as_many_moves_as_the_route_says_and_by_no_more() {
 }
 
 #[tokio::test]
+async fn a_reload_that_lifts_a_limit_lets_the_boards_go_that_wait_for_it() {
+    let route = Route::whiteboard().with("mode", "\"reconnect\"");
+    let stage = Stage::start(&route.with("bounce_limit", "\"1h\""), "").await;
+    let mut ann = stage.join("ann").await;
+    let (_, report) = stage.move_to("board-2").await;
+    assert_eq!(report["result"], "moved", "{report}");
+    assert_eq!(ann.closed(SOON).await, Some(1012));
+    let _ann = stage.join("ann").await;
+    let drain = json!({"id": "back", "from": {"servers": ["board-2"]}, "to": {"servers": ["board-1"]}});
+    let (status, started) = stage.start_drain(&drain).await;
+    assert_eq!(status, 202, "{started}");
+    eventually("its board waits", SOON, || async {
+        stage.status("back").await.boards.put_off == 1
+    })
+    .await;
+
+    let file = stage.gateway.directory().join("handover.toml");
+    let text = std::fs::read_to_string(&file).expect("the gateway reads it");
+    std::fs::write(&file, text.replace("\"1h\"", "\"0s\"")).expect("it can be written");
+    let (status, reloaded) = stage.gateway.admin().post("/v1/config/reload").await;
+    assert_eq!(status, 200, "{reloaded}");
+    let status = stage.gateway.admin().drained("back", SOON).await;
+    assert_eq!((status.state, status.boards.moved), (DrainState::Done, 1), "{status:?}");
+}
+
+#[tokio::test]
 async fn a_drain_goes_by_the_configuration_where_it_says_nothing_and_a_reload_changes_later_ones_only() {
     let tables = "\n[drain]\nmode = \"stay\"\nboards_per_second = 7\nboards_at_once = 3\ndeadline = \"10m\"\n\
                   on_deadline = \"pause\"\non_target_down = \"continue\"\nundo_window = \"1m\"\n";

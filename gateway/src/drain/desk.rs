@@ -236,6 +236,15 @@ impl Drains {
         self.defaults.store(Arc::new(defaults.clone()));
     }
 
+    /// Has running drains ask again after boards that wait for a limit or for their route: both may have changed.
+    pub fn judge_again(&self) {
+        let jobs: Vec<Arc<Job>> = self.jobs().values().cloned().collect();
+        for job in jobs.iter().filter(|job| !job.state().is_over()) {
+            // Where nobody takes it, the boards are asked after once their time is over.
+            job.tell(Verb::JudgeAgain);
+        }
+    }
+
     /// Says anew where newcomers go, and counts the drains by state.
     pub(super) fn announce(&self) {
         let jobs: Vec<Arc<Job>> = self.jobs().values().cloned().collect();

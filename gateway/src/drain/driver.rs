@@ -333,7 +333,10 @@ impl Driver {
             }
             Told::Refreshed => {
                 let boards = self.open_boards();
-                vec![self.targets(), Event::BoardsListed { boards }]
+                let taken_over = Event::BoardsTakenOver {
+                    boards: self.taken_over(&boards),
+                };
+                vec![self.targets(), taken_over, Event::BoardsListed { boards }]
             }
         }
     }

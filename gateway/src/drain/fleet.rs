@@ -33,6 +33,9 @@ pub trait Fleet: Send + Sync + 'static {
     /// Lists open boards by id, all or one owner's, as this gateway knows them at this moment.
     fn open(&self, server: Option<&ServerName>) -> Vec<BoardView>;
 
+    /// Returns who owns a board, as this gateway knows it at this moment.
+    fn owner(&self, board: &BoardId) -> Option<ServerName>;
+
     /// Reads whether a board that counts elsewhere, or nowhere yet, is on its way to a server.
     fn is_awaited_at(&self, server: &ServerName) -> bool;
 

@@ -64,6 +64,8 @@ pub enum Verb {
     Pause,
     /// Go on.
     Resume,
+    /// Ask again after boards that wait for a limit: the configuration has changed.
+    JudgeAgain,
 }
 
 impl Verb {
@@ -73,6 +75,7 @@ impl Verb {
             Self::Abort => "abort",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::JudgeAgain => "judge-again",
         }
     }
 
@@ -82,6 +85,7 @@ impl Verb {
             Self::Abort => Event::AbortRequested,
             Self::Pause => Event::PauseRequested,
             Self::Resume => Event::ResumeRequested,
+            Self::JudgeAgain => Event::RulesChanged,
         }
     }
 }
@@ -205,6 +209,12 @@ impl Job {
     pub(super) async fn ask(&self, verb: Verb) -> bool {
         let (taken, answer) = oneshot::channel();
         self.asks.send(Ask { verb, taken }).await.is_ok() && answer.await.is_ok()
+    }
+
+    /// Wants something of the driver and does not wait; false where the driver has ended, or too much is asked of it.
+    pub(super) fn tell(&self, verb: Verb) -> bool {
+        let (taken, _) = oneshot::channel();
+        self.asks.try_send(Ask { verb, taken }).is_ok()
     }
 
     /// Reads whether a restart would not find the drain as it is.

@@ -234,6 +234,11 @@ impl Fleet for Handle {
             .collect()
     }
 
+    fn owner(&self, board: &BoardId) -> Option<ServerName> {
+        let state = self.0.lock();
+        state.boards.get(board).map(|(owner, _)| owner.clone())
+    }
+
     fn is_awaited_at(&self, server: &ServerName) -> bool {
         self.0.lock().awaited.contains(server)
     }

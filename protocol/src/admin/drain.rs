@@ -333,6 +333,9 @@ pub struct DrainCounts {
     /// Boards of `left` whose move is under way.
     #[serde(default)]
     pub moving: u64,
+    /// Boards of `moved` that came to another server without this drain: theirs died, or somebody else moved them.
+    #[serde(default)]
+    pub taken_over: u64,
     /// Boards of `left` that were moved, or whose users were told to reconnect, of late: they wait for board_move_interval or bounce_limit.
     #[serde(default)]
     pub put_off: u64,

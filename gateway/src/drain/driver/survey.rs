@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use handover_protocol::ServerName;
 use handover_protocol::admin::BoardView;
 use handover_protocol::machine::drain::{Event, OpenBoard, TargetLoad};
+use handover_protocol::{BoardId, ServerName};
 use tokio::time::interval;
 use tracing::Instrument;
 
@@ -65,6 +65,16 @@ impl Driver {
             views.into_iter().filter_map(open_board).collect::<Vec<_>>()
         };
         self.job.plan.sources.iter().flat_map(open).collect()
+    }
+
+    /// Finds which boards are no longer on a source because another server owns them.
+    pub(super) fn taken_over(&self, listed: &[OpenBoard]) -> Vec<BoardId> {
+        let missing = self.job.machine().missing_from(listed);
+        let is_elsewhere = |board: &BoardId| {
+            let owner = self.desk.fleet.owner(board);
+            owner.is_some_and(|owner| !self.job.plan.sources.contains(&owner))
+        };
+        missing.into_iter().filter(is_elsewhere).collect()
     }
 
     pub(super) fn targets(&mut self) -> Event {

@@ -44,6 +44,8 @@ pub(super) enum State {
     },
     GivenUp,
     Moved,
+    /// Another server has it, without a move of this drain.
+    TakenOver,
     Closed,
 }
 
@@ -67,7 +69,7 @@ impl Entry {
     pub(super) fn after(&self, ending: Ending, report: &MoveReport, now: Duration) -> State {
         match ending {
             Ending::Arrived => State::Moved,
-            Ending::Gone if report.server.is_some() => State::Moved,
+            Ending::Gone if report.server.is_some() => State::TakenOver,
             Ending::Gone => State::Closed,
             Ending::Stays => State::BackingOff {
                 until: now.saturating_add(STAY_INTERVAL),
@@ -100,13 +102,27 @@ impl Entry {
             State::GivenUp => (Fate::GivenUp, true),
             State::BackingOff { .. } | State::PutOff { .. } => (Fate::Waits, true),
             State::Ready | State::UnderWay { .. } if self.last_reason.is_some() => (Fate::Waits, false),
-            State::Ready | State::UnderWay { .. } | State::Moved | State::Closed => return None,
+            State::Ready | State::UnderWay { .. } | State::Moved | State::TakenOver | State::Closed => return None,
         };
         Some(Trouble {
             fate,
             tries: self.tries,
             reason: self.last_reason.clone().filter(|_| counts),
         })
+    }
+
+    /// Reads whether the board waits for a limit or for its route, which may have changed.
+    pub(super) fn waits_for_rule(&self) -> bool {
+        match self.state {
+            State::PutOff { .. } => true,
+            State::BackingOff { .. } => self.last_reason.as_deref() == Some(MoveReport::STAY),
+            State::Ready
+            | State::UnderWay { .. }
+            | State::GivenUp
+            | State::Moved
+            | State::TakenOver
+            | State::Closed => false,
+        }
     }
 }
 
@@ -115,7 +131,7 @@ impl State {
     pub(super) fn is_waiting(&self) -> bool {
         match self {
             Self::Ready | Self::BackingOff { .. } | Self::PutOff { .. } | Self::GivenUp => true,
-            Self::UnderWay { .. } | Self::Moved | Self::Closed => false,
+            Self::UnderWay { .. } | Self::Moved | Self::TakenOver | Self::Closed => false,
         }
     }
 }

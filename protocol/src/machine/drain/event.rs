@@ -18,6 +18,11 @@ pub enum Event {
         /// Every open board.
         boards: Vec<OpenBoard>,
     },
+    /// Boards are missing from the list that comes next because another server owns them, without a move of this drain.
+    BoardsTakenOver {
+        /// Some of [`super::Drain::missing_from`] that list.
+        boards: Vec<BoardId>,
+    },
     /// The target has loaded a board that is on its way.
     MovePrepared {
         /// The board.
@@ -39,6 +44,8 @@ pub enum Event {
     PauseRequested,
     /// An operator wants it to go on.
     ResumeRequested,
+    /// Limits or routes have changed: what waits for one may no longer have to.
+    RulesChanged,
     /// Time has passed; see [`super::Drain::wake_at`].
     Tick,
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Command, Drain, OpenBoard, Phase};
 use crate::admin::DrainMode;
+use crate::id::BoardId;
 
 /// Whether a list was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,13 @@ impl Drain {
         self.worklist.list(boards, !is_current);
         self.is_dirty |= self.worklist.counts() != before;
         is_current
+    }
+
+    /// Notes which boards the next list lacks because another server owns them.
+    pub(super) fn take_over(&mut self, boards: &[BoardId]) {
+        let before = self.worklist.counts();
+        self.worklist.taken_over(boards);
+        self.is_dirty |= self.worklist.counts() != before;
     }
 
     /// Goes on where the sources, as just listed, leave something to do, else ends.

@@ -166,6 +166,18 @@ impl Drain {
                 | Phase::Stopping
                 | Phase::Aborting
                 | Phase::Ended(_),
+                Event::BoardsTakenOver { boards },
+            ) => self.take_over(&boards),
+
+            (
+                Phase::Starting
+                | Phase::Moving
+                | Phase::Confirming
+                | Phase::Waiting
+                | Phase::Paused
+                | Phase::Stopping
+                | Phase::Aborting
+                | Phase::Ended(_),
                 Event::MovePrepared { board },
             ) => self.prepared(board, &mut commands),
 
@@ -211,6 +223,22 @@ impl Drain {
             (Phase::Stopping | Phase::Aborting | Phase::Ended(_), Event::PauseRequested | Event::ResumeRequested)
             | (Phase::Moving | Phase::Confirming | Phase::Waiting, Event::ResumeRequested) => {}
 
+            (Phase::Moving, Event::RulesChanged) => {
+                self.worklist.judge_again();
+                self.advance(&mut commands);
+            }
+            // Nothing waits for a limit that could be begun.
+            (
+                Phase::Starting
+                | Phase::Confirming
+                | Phase::Waiting
+                | Phase::Paused
+                | Phase::Stopping
+                | Phase::Aborting
+                | Phase::Ended(_),
+                Event::RulesChanged,
+            ) => {}
+
             (Phase::Moving, Event::Tick) => self.advance(&mut commands),
             (Phase::Waiting | Phase::Paused, Event::Tick) => self.relist_when_due(&mut commands),
             (
@@ -242,6 +270,11 @@ impl Drain {
                     .min()
             }
         }
+    }
+
+    /// Returns the boards that the drain waits for and that a new list of the sources does not show any more.
+    pub fn missing_from(&self, listed: &[OpenBoard]) -> Vec<BoardId> {
+        self.worklist.missing_from(listed)
     }
 
     /// Returns where the drain is.

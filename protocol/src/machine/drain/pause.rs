@@ -18,6 +18,8 @@ impl Drain {
         self.set_paused_by(None);
         self.lost_targets.clear();
         self.pacer.begin(self.now);
+        // Somebody may have made room for what waited.
+        self.worklist.judge_again();
         self.phase = self.phase_of_mode();
         match self.phase {
             Phase::Moving => self.advance(commands),

@@ -40,7 +40,8 @@ impl Drain {
     /// Takes up a drain that an earlier process left, running or ended.
     pub fn resume(terms: Terms, snapshot: DrainSnapshot) -> Self {
         let counts = Counts {
-            moved: snapshot.counts.moved,
+            moved: snapshot.counts.moved.saturating_sub(snapshot.counts.taken_over),
+            taken_over: snapshot.counts.taken_over,
             closed: snapshot.counts.closed,
             ..Counts::default()
         };

@@ -81,9 +81,11 @@ impl Drain {
             return interrupted.counts;
         }
         let counts = self.worklist.counts();
+        let moved = counts.moved + counts.taken_over;
         DrainCounts {
-            total: counts.moved + counts.closed + counts.left,
-            moved: counts.moved,
+            total: moved + counts.closed + counts.left,
+            moved,
+            taken_over: counts.taken_over,
             failed: self.tally.failed,
             left: counts.left,
             closed: counts.closed,
@@ -227,6 +229,9 @@ impl Drain {
             "{word}: {} of {} boards moved, {} left",
             boards.moved, boards.total, boards.left
         );
+        if boards.taken_over > 0 {
+            text.push_str(&format!(", {} taken over without it", boards.taken_over));
+        }
         if let Some(seconds) = estimate_seconds {
             text.push_str(&format!(", about {} s to go", seconds.ceil()));
         }

@@ -60,6 +60,7 @@ pub(super) struct Worklist {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Counts {
     pub(super) moved: u64,
+    pub(super) taken_over: u64,
     pub(super) closed: u64,
     pub(super) left: u64,
     pub(super) under_way: u64,
@@ -107,8 +108,8 @@ impl Worklist {
             }
             entry.sessions = sessions;
             match &entry.state {
-                State::Moved if may_be_older => {}
-                State::Moved | State::Closed => {
+                State::Moved | State::TakenOver if may_be_older => {}
+                State::Moved | State::TakenOver | State::Closed => {
                     let next = entry.taken_up_again();
                     self.change(&board, next);
                 }
@@ -120,14 +121,38 @@ impl Worklist {
             }
         }
         let is_missing = |entry: &Entry| entry.listed_in != self.lists && entry.state.is_waiting();
-        let boards = self.boards.iter();
-        let missing: Vec<BoardId> = boards
-            .filter(|(_, entry)| is_missing(entry))
-            .map(|(board, _)| board.clone())
-            .collect();
-        for board in missing {
+        for board in self.find(is_missing) {
             self.change(&board, State::Closed);
         }
+    }
+
+    /// Returns the boards that wait, as far as is known, and are not in a list.
+    pub(super) fn missing_from(&self, listed: &[OpenBoard]) -> Vec<BoardId> {
+        let listed: BTreeSet<&BoardId> = listed.iter().map(|listed| &listed.board).collect();
+        let waiting = self.boards.iter().filter(|(_, entry)| entry.state.is_waiting());
+        let missing = waiting.filter(|(board, _)| !listed.contains(board));
+        missing.map(|(board, _)| board.clone()).collect()
+    }
+
+    /// Notes that another server has these boards, of which this drain moved none.
+    pub(super) fn taken_over(&mut self, boards: &[BoardId]) {
+        for board in boards {
+            if self.boards.get(board).is_some_and(|entry| entry.state.is_waiting()) {
+                self.change(board, State::TakenOver);
+            }
+        }
+    }
+
+    /// Lets boards be tried at once that wait for a limit or for their route: both may have changed.
+    pub(super) fn judge_again(&mut self) {
+        for board in self.find(Entry::waits_for_rule) {
+            self.change(&board, State::Ready);
+        }
+    }
+
+    fn find(&self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<BoardId> {
+        let wanted = self.boards.iter().filter(|(_, entry)| is_wanted(entry));
+        wanted.map(|(board, _)| board.clone()).collect()
     }
 
     /// Counts boards whose fate an interrupted drain did not see: those under way that are no longer on a source were
@@ -135,7 +160,7 @@ impl Worklist {
     pub(super) fn reconcile(&mut self, total: u64, were_under_way: &[BoardId]) {
         let gone = were_under_way.iter().filter(|board| !self.boards.contains_key(*board));
         self.counts.moved += gone.count() as u64;
-        let known = self.counts.moved + self.counts.closed + self.counts.left;
+        let known = self.counts.moved + self.counts.taken_over + self.counts.closed + self.counts.left;
         self.counts.closed += total.saturating_sub(known);
     }
 
@@ -211,6 +236,7 @@ impl Worklist {
                 | State::PutOff { .. }
                 | State::GivenUp
                 | State::Moved
+                | State::TakenOver
                 | State::Closed,
             )
             | None => Fit::NotUnderWay,
@@ -302,7 +328,7 @@ impl Worklist {
             let retry_at = match entry.state {
                 State::BackingOff { until } | State::PutOff { until } => Some(until),
                 State::Ready | State::UnderWay { .. } => Some(now),
-                State::GivenUp | State::Moved | State::Closed => None,
+                State::GivenUp | State::Moved | State::TakenOver | State::Closed => None,
             };
             Some(TroubledBoard {
                 board: board.clone(),
@@ -364,6 +390,7 @@ impl Worklist {
             }
             State::GivenUp => self.counts.left -= 1,
             State::Moved => self.counts.moved -= 1,
+            State::TakenOver => self.counts.taken_over -= 1,
             State::Closed => self.counts.closed -= 1,
         }
         match &next {
@@ -387,6 +414,7 @@ impl Worklist {
             }
             State::GivenUp => self.counts.left += 1,
             State::Moved => self.counts.moved += 1,
+            State::TakenOver => self.counts.taken_over += 1,
             State::Closed => self.counts.closed += 1,
         }
         entry.state = next;

@@ -263,3 +263,70 @@ fn a_drain_says_which_boards_do_not_move_and_why() {
     let later = Drain::resume(terms(600, OnDeadline::Stop), drain.snapshot());
     check(&told(&later));
 }
+
+#[test]
+fn a_board_that_another_server_took_is_counted_as_that_and_not_as_closed() {
+    let pace = Pace {
+        boards_at_once: 1,
+        ..Pace::default()
+    };
+    let (mut drain, commands) = begin(pace, vec![open(1, 1), open(2, 2), open(3, 3)]);
+    assert_eq!(starts(&commands), [board(1)]);
+    let now = RELIST_INTERVAL;
+    assert_eq!(drain.handle(Event::Tick, now), [Command::Relist]);
+    // One is on its way, one was closed by its users, one went elsewhere as its server died.
+    assert_eq!(drain.missing_from(&[open(1, 1)]), [board(2), board(3)]);
+    let boards = vec![board(1), board(3)];
+    drain.handle(Event::BoardsTakenOver { boards }, now);
+    drain.handle(
+        Event::BoardsListed {
+            boards: vec![open(1, 1)],
+        },
+        now,
+    );
+    let counts = drain.counts();
+    assert_eq!(
+        (
+            counts.total,
+            counts.moved,
+            counts.taken_over,
+            counts.closed,
+            counts.left
+        ),
+        (3, 1, 1, 1, 1)
+    );
+    // The one on its way is found at its target already.
+    let mut found = report(&board(1), MoveReport::NOT_AT_SOURCE);
+    found.server = Some("t".parse().unwrap());
+    drain.handle(Event::MoveEnded { report: found }, now);
+    drain.handle(Event::BoardsListed { boards: Vec::new() }, now);
+    let counts = drain.counts();
+    assert_eq!(
+        (drain.state(), counts.moved, counts.taken_over),
+        (DrainState::Done, 2, 2)
+    );
+    assert_eq!(Drain::resume(drain.terms, drain.snapshot()).counts(), counts);
+}
+
+#[test]
+fn what_waits_for_a_limit_or_its_route_is_asked_after_at_once_when_those_change_or_the_drain_is_resumed() {
+    for result in [MoveReport::BOUNCE_LIMIT, MoveReport::MOVE_INTERVAL, MoveReport::STAY] {
+        let (mut drain, _) = begin(Pace::default(), vec![open(1, 1), open(2, 1)]);
+        let now = Duration::from_secs(1);
+        let mut late = report(&board(1), result);
+        late.retry_after_ms = Some(3_600_000);
+        drain.handle(Event::MoveEnded { report: late.clone() }, now);
+        let failed = report(&board(2), "prepare_refused");
+        drain.handle(Event::MoveEnded { report: failed }, now);
+        let commands = drain.handle(Event::RulesChanged, now);
+        assert_eq!(starts(&commands), [board(1)], "{result}: a failure still backs off");
+        drain.handle(Event::MoveEnded { report: late }, now);
+        drain.handle(Event::PauseRequested, now);
+        assert_eq!(starts(&drain.handle(Event::RulesChanged, now)), []);
+        assert_eq!(
+            starts(&drain.handle(Event::ResumeRequested, now)),
+            [board(1)],
+            "{result}"
+        );
+    }
+}

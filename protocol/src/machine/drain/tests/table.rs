@@ -51,7 +51,7 @@ fn torment(seed: u64) -> Seen {
         let board = board(choices.below(3));
         let result = if choices.percent(50) { "moved" } else { "refused" };
         let boards = (0..choices.below(3)).map(|number| open(number, 0)).collect();
-        let event = match choices.below(17) {
+        let event = match choices.below(19) {
             0 | 1 => Event::Started { boards },
             2..=4 => Event::BoardsListed { boards },
             5 | 6 => Event::MovePrepared { board },
@@ -62,6 +62,8 @@ fn torment(seed: u64) -> Seen {
                 targets: vec![target("t", 0)],
             },
             12 => Event::Tick,
+            17 => Event::RulesChanged,
+            18 => Event::BoardsTakenOver { boards: vec![board] },
             13 => Event::PauseRequested,
             14 | 15 => Event::ResumeRequested,
             _ if choices.percent(20) => Event::AbortRequested,
@@ -114,6 +116,8 @@ pub(super) fn event_index(event: &Event) -> usize {
         Event::PauseRequested => 6,
         Event::ResumeRequested => 7,
         Event::Tick => 8,
+        Event::BoardsTakenOver { .. } => 9,
+        Event::RulesChanged => 10,
     }
 }
 
@@ -138,7 +142,7 @@ const PHASES: [&str; 8] = [
     "Aborting",
     "Ended",
 ];
-const EVENTS: [&str; 9] = [
+const EVENTS: [&str; 11] = [
     "Started",
     "BoardsListed",
     "MovePrepared",
@@ -148,5 +152,7 @@ const EVENTS: [&str; 9] = [
     "PauseRequested",
     "ResumeRequested",
     "Tick",
+    "BoardsTakenOver",
+    "RulesChanged",
 ];
 const COMMANDS: [&str; 6] = ["Persist", "StartMove", "AbortMove", "Relist", "Finish", "Note"];

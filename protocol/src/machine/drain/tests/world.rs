@@ -164,6 +164,9 @@ impl World {
         if next_list == Some(next) {
             let (_, boards) = self.listing.take().expect("it is due");
             let boards = boards.unwrap_or_else(|| self.list());
+            let missing = self.drain.missing_from(&boards).into_iter();
+            let taken_over = missing.filter(|board| self.arrived.contains(board)).collect();
+            self.tell(Event::BoardsTakenOver { boards: taken_over });
             self.tell(Event::BoardsListed { boards });
         } else if next_flight == Some(next) {
             self.advance_flight();
@@ -189,12 +192,19 @@ impl World {
 
     pub(super) fn tell(&mut self, event: Event) {
         let pair = (phase_index(self.drain.phase()), event_index(&event));
+        if let (Phase::Paused, Event::ResumeRequested) | (Phase::Moving, Event::RulesChanged) =
+            (self.drain.phase(), &event)
+        {
+            // What was put off is asked after at once.
+            self.put_off.clear();
+        }
         let commands = self.drain.handle(event, self.now);
         let seen = self.seen.entry(pair).or_default();
         seen.0.insert(phase_index(self.drain.phase()));
         seen.1.extend(commands.iter().map(command_index));
         let counts = self.drain.counts();
         assert_eq!(counts.total, counts.moved + counts.left + counts.closed);
+        assert!(counts.taken_over <= counts.moved);
         let worklist = &self.drain.worklist;
         assert_eq!(*worklist.troubles(), worklist.troubles_by_walk());
         for command in commands {

@@ -57,6 +57,7 @@ impl World {
                 self.is_paused = true;
                 self.tell(Event::PauseRequested);
             }
+            7 if self.choices.percent(30) => self.tell(Event::RulesChanged),
             7 => {
                 self.is_paused = false;
                 self.tell(Event::ResumeRequested);
