@@ -184,12 +184,12 @@ async fn a_reload_that_lifts_a_limit_lets_the_boards_go_that_wait_for_it() {
     })
     .await;
 
-    let file = stage.gateway.directory().join("handover.toml");
+    let file = stage.0.gateway.directory().join("handover.toml");
     let text = std::fs::read_to_string(&file).expect("the gateway reads it");
     std::fs::write(&file, text.replace("\"1h\"", "\"0s\"")).expect("it can be written");
-    let (status, reloaded) = stage.gateway.admin().post("/v1/config/reload").await;
+    let (status, reloaded) = stage.0.gateway.admin().post("/v1/config/reload").await;
     assert_eq!(status, 200, "{reloaded}");
-    let status = stage.gateway.admin().drained("back", SOON).await;
+    let status = stage.0.gateway.admin().drained("back", SOON).await;
     assert_eq!((status.state, status.boards.moved), (DrainState::Done, 1), "{status:?}");
 }
 
