@@ -67,7 +67,9 @@ fn figures(page: &mut String, report: &Report) {
     figure("lost", report.lost.to_string(), report.lost > 0);
     figure("doubled", report.doubled.to_string(), report.doubled > 0);
     figure("reordered", report.reordered.to_string(), report.reordered > 0);
-    figure("not saved", report.not_saved.to_string(), report.not_saved > 0);
+    if report.has_database {
+        figure("not saved", report.not_saved.to_string(), report.not_saved > 0);
+    }
     figure("acknowledged", report.totals.acked.to_string(), false);
     figure("p99 latency", ms(report.latency_ms.p99), false);
     if let Some(release) = &report.release {

@@ -38,6 +38,9 @@ pub struct Report {
     pub reordered: u64,
     /// Changes acknowledged and not in the database.
     pub not_saved: u64,
+    /// Whether there was a database to compare with; without one nothing is said of what is there.
+    #[serde(skip)]
+    pub has_database: bool,
     /// Boards left on a source.
     pub not_moved: u64,
     /// Sends of a change that had been sent before.
@@ -170,6 +173,7 @@ impl Report {
             doubled: verdict.doubled.count(),
             reordered: verdict.reordered.count(),
             not_saved: verdict.not_saved.count(),
+            has_database: true,
             not_moved: verdict.not_moved.count(),
             resent: verdict.totals.resent,
             release_seconds: None,

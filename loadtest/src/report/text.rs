@@ -24,16 +24,18 @@ fn write_report(out: &mut String, report: &Report) -> fmt::Result {
         write_release(out, report, release)?;
     }
     let totals = &report.totals;
-    writeln!(
-        out,
-        "  sent {}   acknowledged {}   in the database {}   shown to others {}   sent again {}",
-        totals.sent, totals.acked, totals.saved, totals.seen, totals.resent
-    )?;
+    write!(out, "  sent {}   acknowledged {}", totals.sent, totals.acked)?;
+    if report.has_database {
+        write!(out, "   in the database {}", totals.saved)?;
+    }
+    writeln!(out, "   shown to others {}   sent again {}", totals.seen, totals.resent)?;
     writeln!(out)?;
     writeln!(out, "  lost       {:>6}", report.lost)?;
     writeln!(out, "  doubled    {:>6}", report.doubled)?;
     writeln!(out, "  reordered  {:>6}", report.reordered)?;
-    writeln!(out, "  not saved  {:>6}", report.not_saved)?;
+    if report.has_database {
+        writeln!(out, "  not saved  {:>6}", report.not_saved)?;
+    }
     if report.release.is_some() {
         writeln!(out, "  not moved  {:>6}", report.not_moved)?;
     }

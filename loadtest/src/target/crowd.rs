@@ -121,6 +121,7 @@ fn report(records: &[Record], load: &TargetLoad, script: &Script) -> Report {
         refusals: records.iter().map(|record| record.refusals).sum(),
     };
     let mut report = Report::new("target", &verdict, load_report);
+    report.has_database = false;
     let latencies = || {
         let changes = records.iter().flat_map(|record| &record.changes);
         changes.filter_map(|change| change.latency()).map(u64::from)
