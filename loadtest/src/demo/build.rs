@@ -1,8 +1,9 @@
-//! Builds the programs of the demo, with the cargo and in the profile that built the demo itself.
+//! Finds the programs of the demo: built by the cargo that runs the demo, in the same profile, or beside the demo.
 
 use std::env;
+use std::ffi::OsStr;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::Deserialize;
@@ -20,13 +21,14 @@ impl Programs {
     /// # Errors
     /// Names the one that is not there.
     pub fn beside_this() -> Result<Self, BuildError> {
-        let here = env::current_exe().map_err(BuildError::Cargo)?;
+        let here = env::current_exe().map_err(BuildError::Nowhere)?;
         let find = |name| {
             let program = here.with_file_name(name);
             if program.is_file() {
                 Ok(program)
             } else {
-                Err(BuildError::NotBeside(name))
+                let directory = here.parent().map(Path::to_owned).unwrap_or_default();
+                Err(BuildError::NotBeside { name, directory })
             }
         };
         Ok(Self {
@@ -39,6 +41,9 @@ impl Programs {
 /// Why there are no programs.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
+    /// Nobody knows where this program is.
+    #[error("cannot tell where this program is")]
+    Nowhere(#[source] io::Error),
     /// cargo could not be started, or its output not be read.
     #[error("cannot run cargo")]
     Cargo(#[source] io::Error),
@@ -49,8 +54,17 @@ pub enum BuildError {
     #[error("cargo built no program {0}")]
     Missing(&'static str),
     /// A program that is expected beside this one is not there.
-    #[error("there is no program {0} beside this one: cargo build --workspace --bins, or name a gateway by --traffic")]
-    NotBeside(&'static str),
+    #[error(
+        "there is no program {name} in {}, where this one is: run `cargo build --bins` in the clone of Handover and start \
+         it there, or copy {GATEWAY} and {BOARD_SERVER} beside it; `handover-loadtest` also takes a gateway that stands, by --traffic",
+        directory.display()
+    )]
+    NotBeside {
+        /// The program that is sought.
+        name: &'static str,
+        /// Where it is sought.
+        directory: PathBuf,
+    },
 }
 
 /// What cargo tells about each thing it built.
@@ -61,9 +75,22 @@ struct Artifact {
     executable: Option<PathBuf>,
 }
 
+/// Builds the programs where cargo runs this one, for it has built no other; else takes those beside this one.
+///
+/// # Errors
+/// Says what does not compile, or what is not there.
+pub(super) fn find() -> Result<Programs, BuildError> {
+    match env::var_os("CARGO") {
+        Some(cargo) => {
+            eprintln!("Building the gateway and the board server; the first build takes minutes.");
+            build(&cargo)
+        }
+        None => Programs::beside_this(),
+    }
+}
+
 /// Builds the gateway and the board server; what cargo says meanwhile goes to standard error.
-pub(super) fn build() -> Result<Programs, BuildError> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+fn build(cargo: &OsStr) -> Result<Programs, BuildError> {
     let mut command = Command::new(cargo);
     command
         .args([

@@ -24,7 +24,7 @@ use tokio::time::sleep;
 use crate::report::Report;
 use crate::scenario::{Run, RunError, Stand};
 
-use build::build;
+use build::find;
 use status::{Phase, Status};
 
 pub use build::{BuildError, Programs};
@@ -60,8 +60,7 @@ pub enum DemoError {
 /// # Errors
 /// When there is no verdict; no process is left behind in any case.
 pub async fn demo(options: &Options) -> Result<Report, DemoError> {
-    eprintln!("Building the gateway and the board server; the first build takes minutes.");
-    let programs = tokio::task::block_in_place(build)?;
+    let programs = tokio::task::block_in_place(find)?;
     let mut report = perform(options, &programs).await?;
     if options.dense {
         eprintln!("\nThe dense run: few users who draw much.");
