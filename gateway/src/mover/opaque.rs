@@ -7,7 +7,7 @@ use bytes::Bytes;
 use handover_protocol::BoardId;
 use http::StatusCode;
 use http_body_util::Empty;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tracing::warn;
 
 use super::barrier::Barrier;
@@ -24,8 +24,12 @@ pub(super) async fn takes_connections(server: &Server, dial_timeout: Duration, m
     match server.traffic().knock(Instant::now() + dial_timeout).await {
         Ok(()) => true,
         Err(error) => {
-            if let ConnectError::Timeout | ConnectError::Tls(ServerTlsFault::Timeout) = error {
-                metrics.limit_hits.of(Limit::DialTimeout).inc();
+            let limit = match &error {
+                ConnectError::Timeout | ConnectError::Tls(ServerTlsFault::Timeout) => Some(Limit::DialTimeout),
+                ConnectError::Io(_) | ConnectError::Tls(_) => error.scarcity(),
+            };
+            if let Some(limit) = limit {
+                metrics.limit_hits.of(limit).inc();
             }
             warn!(server = %server.name(), %error, "the target cannot be dialled");
             false
@@ -70,13 +74,13 @@ async fn told(sign: Option<&QuietSign>) {
 /// Waits for the source's save: its hook's word, where the route names one, else the route's delay.
 ///
 /// Returns whether the move may go on: a hook that does not confirm within the delay may know of a save that failed.
-pub(super) async fn settle(route: &Route, board: &BoardId) -> bool {
+pub(super) async fn settle(route: &Route, board: &BoardId, metrics: &Metrics) -> bool {
     let Some(hook) = &route.settle_hook else {
         sleep(route.settle).await;
         return true;
     };
     let mut last_word = "was not asked".to_owned();
-    match timeout(route.settle, ask_until_saved(hook, board, &mut last_word)).await {
+    match timeout(route.settle, ask_until_saved(hook, board, metrics, &mut last_word)).await {
         Ok(()) => true,
         Err(_) => {
             warn!(
@@ -88,9 +92,9 @@ pub(super) async fn settle(route: &Route, board: &BoardId) -> bool {
     }
 }
 
-async fn ask_until_saved(hook: &SettleHook, board: &BoardId, last_word: &mut String) {
+async fn ask_until_saved(hook: &SettleHook, board: &BoardId, metrics: &Metrics, last_word: &mut String) {
     loop {
-        match ask(hook, board).await {
+        match ask(hook, board, metrics).await {
             Ok(status) if status.is_success() => return,
             Ok(status) => *last_word = status.to_string(),
             Err(error) => *last_word = error,
@@ -99,15 +103,20 @@ async fn ask_until_saved(hook: &SettleHook, board: &BoardId, last_word: &mut Str
     }
 }
 
-async fn ask(hook: &SettleHook, board: &BoardId) -> Result<StatusCode, String> {
+async fn ask(hook: &SettleHook, board: &BoardId, metrics: &Metrics) -> Result<StatusCode, String> {
     let deadline = Instant::now() + HOOK_TIMEOUT;
     let request = http::Request::get(hook.target_for(board))
         .header(http::header::HOST, hook.server().authority())
         .body(Empty::<Bytes>::new())
         .map_err(|error| error.to_string())?;
     let hook = Destination::new(hook.server().clone(), None);
-    let stream = hook.connect(deadline).await.map_err(|error| error.to_string())?;
-    let (response, _) = timeout(HOOK_TIMEOUT, exchange(stream, request))
+    let stream = hook.connect(deadline).await.map_err(|error| {
+        if let Some(limit) = error.scarcity() {
+            metrics.limit_hits.of(limit).inc();
+        }
+        error.to_string()
+    })?;
+    let (response, _) = timeout_at(deadline, exchange(stream, request))
         .await
         .map_err(|_| "no answer in time".to_owned())?
         .map_err(|error| error.to_string())?;

@@ -150,7 +150,7 @@ impl Drive {
         let (mover, board) = (Arc::clone(&self.mover), Arc::clone(&self.planned.board));
         let route = Arc::clone(&self.planned.route);
         self.answer(Some(MoveStep::Settle), async move {
-            match opaque::settle(&route, board.id()).await {
+            match opaque::settle(&route, board.id(), &mover.metrics).await {
                 true => Event::SourceSettled.into(),
                 false => {
                     mover.metrics.limit_hits.of(Limit::Settle).inc();

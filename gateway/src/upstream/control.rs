@@ -242,6 +242,9 @@ impl ControlClient {
                 if let ControlError::Nonsense(Nonsense::TooLarge) = &error {
                     self.metrics.limit_hits.of(Limit::ControlBodyBytes).inc();
                 }
+                if let Some(limit) = error.scarcity() {
+                    self.metrics.limit_hits.of(limit).inc();
+                }
                 Err(error)
             }
             Err(elapsed) => {
