@@ -146,6 +146,7 @@ async fn serve(
         tasks: jobs.clone(),
         shutdown: shutdown.clone(),
     };
+        metrics: Arc::clone(&metrics),
     servers.all().iter().for_each(|server| poller.start(server));
     let boards = Boards::new(
         registry.load().await?,

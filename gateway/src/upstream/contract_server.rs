@@ -27,6 +27,8 @@ pub(super) enum Mood {
     Fine,
     /// The right answer after so long.
     Slow(Duration),
+    /// Never lists its boards, and does all else as the contract says.
+    WithoutList,
     /// This status, content type and body.
     Says(StatusCode, &'static str, String),
     /// A problem of the contract.
@@ -170,7 +172,8 @@ async fn answer(State(story): State<Arc<Mutex<Story>>>, request: Request) -> Res
         (story.mood.clone(), right_answer(&story, &head))
     };
     match mood {
-        Mood::Fine => right,
+        Mood::WithoutList if head.uri.path().ends_with("/boards") => std::future::pending().await,
+        Mood::Fine | Mood::WithoutList => right,
         Mood::Slow(pause) => {
             tokio::time::sleep(pause).await;
             right

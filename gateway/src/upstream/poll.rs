@@ -13,14 +13,14 @@ use handover_protocol::contract::ServerReport;
 use handover_protocol::machine::health::{Event, Health, Verdict};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{Instrument, info, info_span, warn};
 
 use super::control::ControlClient;
 use super::server::Server;
 use crate::config::HealthConfig;
-use crate::telemetry::EVENT;
 use crate::telemetry::label::CheckResult;
+use crate::telemetry::{EVENT, Metrics};
 use crate::tls::ServerTlsFault;
 
 /// Starts the tasks that ask servers.
@@ -34,6 +34,8 @@ pub struct Poller {
     pub tasks: TaskTracker,
     /// Ends them.
     pub shutdown: CancellationToken,
+    /// Where it is counted what a question failed for want of.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Poller {
@@ -43,12 +45,13 @@ impl Poller {
         let poll = Poll {
             server: Arc::clone(server),
             boards_interval: self.boards_interval,
-            boards_due: Instant::now(),
+            reading: None,
             addresses_due: Instant::now(),
             fault: None,
             config: self.health,
             health: Health::new(self.health.thresholds),
             epoch: Instant::now(),
+            metrics: Arc::clone(&self.metrics),
         };
         let (shutdown, left) = (self.shutdown.clone(), server.left().clone());
         self.tasks.spawn(
@@ -65,13 +68,15 @@ impl Poller {
 struct Poll {
     server: Arc<Server>,
     boards_interval: Duration,
-    boards_due: Instant,
+    /// The list of boards that is being read: it may be long, and no question waits for it.
+    reading: Option<AbortOnDropHandle<()>>,
     addresses_due: Instant,
     /// What was last logged as wrong, so that it is logged once.
     fault: Option<String>,
     config: HealthConfig,
     health: Health,
     epoch: Instant,
+    metrics: Arc<Metrics>,
 }
 
 impl Poll {
@@ -99,6 +104,8 @@ impl Poll {
     /// Waits for the next question's time, or until somebody wants it asked now.
     async fn wait_until(&mut self, due: Instant) {
         let server = Arc::clone(&self.server);
+        // A question that took longer than the time to the next has made nobody late.
+        let due = due.max(Instant::now());
         tokio::select! {
             () = sleep_until(due) => {}
             () = server.nudged() => return,
@@ -158,14 +165,28 @@ impl Poll {
                 return self.silent(format!("{}", Chain(&error)));
             }
         }
-        if Instant::now() < self.boards_due {
+        self.read_boards();
+    }
+
+    /// Has the list of boards read beside the questions, where it is due and nobody reads it.
+    fn read_boards(&mut self) {
+        let status = self.server.status();
+        let is_fresh = status.listing.is_some_and(|heard| {
+            let is_of_this_process = Some(&heard.listing.incarnation) == status.incarnation.as_ref();
+            is_of_this_process && heard.heard_at.elapsed() < self.boards_interval
+        });
+        let is_under_way = self.reading.as_ref().is_some_and(|reading| !reading.is_finished());
+        if is_fresh || is_under_way {
             return;
         }
-        match self.server.read_boards().await {
-            Ok(_) => self.boards_due = Instant::now() + self.boards_interval,
+        let server = Arc::clone(&self.server);
+        let reading = async move {
             // The next tick tries again.
-            Err(error) => warn!(error = %Chain(&error), "the server does not list its boards"),
-        }
+            if let Err(error) = server.read_boards().await {
+                warn!(error = %Chain(&error), "the server does not list its boards");
+            }
+        };
+        self.reading = Some(AbortOnDropHandle::new(tokio::spawn(reading.in_current_span())));
     }
 
     fn heard(&mut self, asked_at: Instant, report: ServerReport) {
@@ -186,7 +207,6 @@ impl Poll {
                 let server = self.server.name().as_str();
                 info!(target: EVENT, event = "server", server, change = "restarted", incarnation = %report.incarnation,
                     "the server was restarted");
-                self.boards_due = Instant::now();
             }
             Some(_) | None => {}
         }
@@ -226,7 +246,10 @@ impl Poll {
                     status.fault = None;
                 });
             }
-            Err(error) if error.scarcity().is_some() => self.could_not_ask(error.to_string()),
+            Err(error) if let Some(limit) = error.scarcity() => {
+                self.metrics.limit_hits.of(limit).inc();
+                self.could_not_ask(error.to_string());
+            }
             Err(error) => {
                 let is_there = error.tls().is_some_and(ServerTlsFault::proves_presence);
                 let failure = Failure::of(error.is_refused(), is_there);

@@ -193,11 +193,14 @@ impl Servers {
         self.asked_of(&names).await;
     }
 
-    /// Waits until each of these servers has been asked once.
+    /// Waits until each of these servers has been asked once, or is named no more. Whoever waits sets the deadline: without a
+    /// file or a port left, nobody can be asked.
     pub async fn asked_of(&self, names: &[ServerName]) {
         for server in names.iter().filter_map(|name| self.get(name)) {
-            // It ends with the server, which this table keeps.
-            let _ = server.watch().wait_for(|status| status.was_asked).await;
+            let mut watch = server.watch();
+            let asked = watch.wait_for(|status| status.was_asked);
+            // Cancel-safe: both only look. Nobody asks a server that has left.
+            server.left().run_until_cancelled(asked).await;
         }
     }
 }

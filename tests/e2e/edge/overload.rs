@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use handover_protocol::admin::{DrainMode, MoveRequest};
 use handover_tests::{Admin, Gateway, RawClient, Route, ScriptedOrigin, eventually};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
@@ -150,6 +151,67 @@ async fn a_gateway_that_runs_out_of_open_files_lives_on_and_recovers() {
     assert_eq!(only_status(&late.head().await), Some(101), "who waited is served");
     let servers = servers().await;
     assert!(servers.iter().all(|server| server.ready), "{servers:?}");
+}
+
+/// Takes every file that the gateway does not have open: one that it closes meanwhile would else be free for good.
+async fn want_of_files_is_counted(stage: &Stage) {
+    eventually("the want of a file is counted", SOON, || async {
+        bound_open_files(stage, lowest_free_file(stage));
+        stage.limit_hits("open_files").await >= 1.0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn servers_that_cannot_be_asked_for_want_of_open_files_count_as_that() {
+    let check = async |control: bool| {
+        let origin = ScriptedOrigin::start().await;
+        let report =
+            r#"{"name":"board-1","incarnation":"i","release":"r1","capabilities":[],"ready":true,"open_boards":0}"#;
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length";
+        origin.will_answer(format!("{head}: {}\r\n\r\n{report}", report.len()));
+        let url = format!("http://{}", origin.address());
+        let control = if control {
+            format!("control_url = \"{url}\"\n")
+        } else {
+            String::new()
+        };
+        let server = format!("\n[[servers]]\nname = \"board-1\"\nrelease = \"r1\"\nurl = \"{url}\"\n{control}");
+        let gateway = Gateway::builder("r1").route(&Route::whiteboard()).toml(&server);
+        let gateway = gateway.toml("[health]\ninterval = \"200ms\"\n");
+        let files = u32::try_from(OPEN_FILES).expect("they are few");
+        let gateway = gateway.open_files(files).start().await;
+        gateway.all_ready().await;
+        let stage = Stage { origin, gateway };
+        // No client comes: only the server is asked.
+        want_of_files_is_counted(&stage).await;
+    };
+    check(true).await;
+    check(false).await;
+}
+
+#[tokio::test]
+async fn a_target_that_cannot_be_tried_for_want_of_open_files_counts_as_that() {
+    let (origin, target) = (ScriptedOrigin::start().await, ScriptedOrigin::start().await);
+    let gateway = Gateway::builder("r1")
+        .origin("board-1", "r1", origin.address())
+        .origin("board-2", "r2", target.address())
+        .route(&Route::whiteboard());
+    let gateway = gateway.toml("\n[health]\ninterval = \"10m\"\n");
+    let files = u32::try_from(OPEN_FILES).expect("they are few");
+    let gateway = gateway.open_files(files).start().await;
+    gateway.all_ready().await;
+    let stage = Stage { origin, gateway };
+    let _ann = stage.session().await;
+    bound_open_files(&stage, lowest_free_file(&stage));
+    let request = MoveRequest {
+        to: "board-2".parse().expect("a good name"),
+        mode: DrainMode::Auto,
+    };
+    let report = stage.gateway.admin().move_board("b", &request).await;
+    let report = report.expect("the gateway answers");
+    assert!(!report.is_moved(), "{report:?}");
+    counted(&stage, "open_files", 1.0).await;
 }
 
 /// Enough for everything that the test opens.

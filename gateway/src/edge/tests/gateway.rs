@@ -77,6 +77,7 @@ impl Gateway {
             boards_interval: config.limits.boards_interval,
             tasks: TaskTracker::new(),
             shutdown: shutdown.clone(),
+            metrics: Arc::clone(&metrics),
         };
         servers.all().iter().for_each(|server| poller.start(server));
         servers.asked().await;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use handover_protocol::machine::health::Verdict;
 use handover_protocol::{Incarnation, Owner, ServerName};
 use http::StatusCode;
 use tokio::net::TcpListener;
@@ -294,6 +295,58 @@ async fn the_polls_end_with_the_gateway() {
     timeout(Duration::from_secs(2), tasks.wait()).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_server_that_stays_silent_is_down_also_where_a_question_may_take_longer_than_the_next_is_away() {
+    let contract = ContractServer::start().await;
+    let metrics = Arc::new(Metrics::new(&MetricsConfig::default()).unwrap());
+    let servers = Servers::new(&[contract.config()], &Limits::default(), &metrics);
+    let shutdown = CancellationToken::new();
+    let health = HealthConfig {
+        timeout: Duration::from_millis(1500),
+        ..HealthConfig::default()
+    };
+    poll_by(health, &servers, &TaskTracker::new(), &shutdown);
+    let server = servers.all()[0].clone();
+    heard(&server, "it is up", |status| status.verdict == Verdict::Up).await;
+    contract.tell(|story| story.mood = Mood::Slow(Duration::from_secs(3600)));
+    heard(&server, "it is down", |status| status.verdict == Verdict::Down).await;
+    shutdown.cancel();
+}
+
+#[tokio::test]
+async fn a_list_of_boards_that_never_comes_keeps_nobody_from_asking_whether_the_server_lives() {
+    let contract = ContractServer::start().await;
+    contract.tell(|story| story.mood = Mood::WithoutList);
+    let metrics = Arc::new(Metrics::new(&MetricsConfig::default()).unwrap());
+    let limits = Limits {
+        control_call_timeout: Duration::from_secs(3600),
+        ..Limits::default()
+    };
+    let servers = Servers::new(&[contract.config()], &limits, &metrics);
+    let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+    poll_all(&servers, &tasks, &shutdown);
+    let server = servers.all()[0].clone();
+    heard(&server, "three answers", |status| status.polls >= 3).await;
+    let lists = contract
+        .calls()
+        .into_iter()
+        .filter(|call| call.target.contains("/boards"));
+    assert_eq!(lists.count(), 1, "one list at a time");
+    shutdown.cancel();
+}
+
+#[tokio::test]
+async fn nobody_waits_for_the_answer_of_a_server_that_is_named_no_more() {
+    let metrics = Arc::new(Metrics::new(&MetricsConfig::default()).unwrap());
+    let servers = Servers::new(&[opaque("a", "127.0.0.1:1")], &Limits::default(), &metrics);
+    let waiting = servers.clone();
+    let waiting = tokio::spawn(async move { waiting.asked().await });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished(), "nobody has asked it");
+    servers.remove(&"a".parse().unwrap());
+    timeout(DEADLINE, waiting).await.unwrap().unwrap();
+}
+
 #[test]
 fn an_owner_is_served_by_its_own_process_only() {
     let metrics = Arc::new(Metrics::new(&MetricsConfig::default()).unwrap());
@@ -313,11 +366,16 @@ fn an_owner_is_served_by_its_own_process_only() {
 }
 
 fn poll_all(servers: &Servers, tasks: &TaskTracker, shutdown: &CancellationToken) {
+    poll_by(HealthConfig::default(), servers, tasks, shutdown);
+}
+
+fn poll_by(health: HealthConfig, servers: &Servers, tasks: &TaskTracker, shutdown: &CancellationToken) {
     let poller = Poller {
-        health: HealthConfig::default(),
+        health,
         boards_interval: BOARDS_INTERVAL,
         tasks: tasks.clone(),
         shutdown: shutdown.clone(),
+        metrics: Arc::new(Metrics::new(&MetricsConfig::default()).unwrap()),
     };
     servers.all().iter().for_each(|server| poller.start(server));
 }
