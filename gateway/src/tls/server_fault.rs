@@ -40,14 +40,20 @@ pub enum ServerTlsFault {
     /// The server wants to see a certificate and was shown none.
     #[error("the server demands a client certificate; set client_certificate_file and client_key_file")]
     Demanded,
-    /// The server does not accept what it was shown, or offered.
+    /// The server does not accept what it was shown.
     #[error(
-        "the server refused the TLS handshake ({0}); compare client_certificate_file with whom the server believes"
+        "the server refused what it was shown ({0}); compare client_certificate_file with whom the server believes"
     )]
     Refused(String),
+    /// The server has ended the handshake, and not, or not certainly, over what it was shown.
+    #[error("the server ended the TLS handshake (alert {0:?}){advice}", advice = advice(*.0))]
+    Ended(AlertDescription),
     /// What came back is no TLS.
     #[error("the server does not speak TLS as we do ({0}); is its url http:// or its port another one?")]
     Protocol(String),
+    /// It is TLS, and none that both sides speak.
+    #[error("the server's TLS does not suit ours: {0}")]
+    Unsuited(String),
     /// The connection broke.
     #[error("the connection broke in the TLS handshake: {0}")]
     Broken(String),
@@ -65,7 +71,10 @@ impl ServerTlsFault {
         if let rustls::Error::AlertReceived(alert) = inner {
             return Self::of_alert(*alert);
         }
-        Self::Protocol(inner.to_string())
+        if let rustls::Error::InvalidMessage(_) | rustls::Error::InappropriateMessage { .. } = inner {
+            return Self::Protocol(inner.to_string());
+        }
+        Self::Unsuited(inner.to_string())
     }
 
     /// Finds an alert of the server about what it was shown, among the causes of an error.
@@ -93,8 +102,9 @@ impl ServerTlsFault {
             | Self::NotYet
             | Self::Certificate(_)
             | Self::Demanded
-            | Self::Refused(_) => true,
-            Self::Timeout | Self::Protocol(_) | Self::Broken(_) => false,
+            | Self::Refused(_)
+            | Self::Ended(_) => true,
+            Self::Timeout | Self::Protocol(_) | Self::Unsuited(_) | Self::Broken(_) => false,
         }
     }
 
@@ -106,8 +116,8 @@ impl ServerTlsFault {
             Self::Authority => ServerTlsOutcome::Authority,
             Self::Expired | Self::NotYet => ServerTlsOutcome::Expired,
             Self::Certificate(_) => ServerTlsOutcome::Certificate,
-            Self::Demanded | Self::Refused(_) => ServerTlsOutcome::Refused,
-            Self::Protocol(_) => ServerTlsOutcome::Protocol,
+            Self::Demanded | Self::Refused(_) | Self::Ended(_) => ServerTlsOutcome::Refused,
+            Self::Protocol(_) | Self::Unsuited(_) => ServerTlsOutcome::Protocol,
             Self::Broken(_) => ServerTlsOutcome::Broken,
         }
     }
@@ -145,9 +155,32 @@ impl ServerTlsFault {
             AlertDescription::CertificateRequired | AlertDescription::NoCertificate
         );
         if is_demand {
-            return Self::Demanded;
+            Self::Demanded
+        } else if is_about_certificates(alert) && alert != AlertDescription::HandshakeFailure {
+            Self::Refused(format!("alert {alert:?}"))
+        } else {
+            Self::Ended(alert)
         }
-        Self::Refused(format!("alert {alert:?}"))
+    }
+}
+
+/// Returns the way out of an alert that has one, to stand behind what is wrong.
+fn advice(alert: AlertDescription) -> &'static str {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "it is rustls's, and what its other alerts are about only the server knows"
+    )]
+    match alert {
+        AlertDescription::HandshakeFailure => {
+            "; it demands a client certificate (client_certificate_file), or shares no cipher suite with us"
+        }
+        AlertDescription::ProtocolVersion => "; have it offer TLS 1.2 or 1.3",
+        AlertDescription::InsufficientSecurity => "; have it offer a cipher suite of TLS 1.3, or ECDHE with AES-GCM",
+        AlertDescription::UnrecognisedName => {
+            "; it has no certificate for the name that it was asked for: set server_name to one that it has"
+        }
+        AlertDescription::NoApplicationProtocol => "; have it take http/1.1 (ALPN)",
+        _ => "; its own log says why",
     }
 }
 

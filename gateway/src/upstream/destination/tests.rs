@@ -350,6 +350,40 @@ async fn a_server_that_demands_a_certificate_is_told_of_whether_it_says_so_late_
 #[tokio::test]
 async fn who_speaks_no_tls_or_nothing_is_no_proof_of_presence() {
     let files = Files::new();
+#[tokio::test]
+async fn an_alert_comes_with_advice_on_certificates_only_where_it_may_be_about_them() {
+    let files = Files::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let way = way("127.0.0.1", address, files.trust(|_| {}));
+    let check = async |alert: u8, advice: &str, is_about_certificates: bool| {
+        let answer = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // A fatal alert in a record of its own (RFC 8446 sections 5.1 and 6).
+            stream.write_all(&[21, 3, 3, 0, 2, 2, alert]).await.unwrap();
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        };
+        let (outcome, ()) = tokio::join!(way.connect(), answer);
+        let fault = outcome.unwrap_err();
+        let said = fault.to_string();
+        assert!(said.contains(advice), "{alert}: {said}");
+        assert_eq!(
+            said.contains("client_certificate_file"),
+            is_about_certificates,
+            "{said}"
+        );
+        assert!(fault.proves_presence(), "{said}");
+    };
+    check(48, "UnknownCA); compare client_certificate_file", true).await;
+    check(116, "demands a client certificate", true).await;
+    check(40, "HandshakeFailure); it demands", true).await;
+    check(70, "ProtocolVersion); have it offer TLS 1.2 or 1.3", false).await;
+    check(71, "cipher suite", false).await;
+    check(112, "set server_name", false).await;
+    check(120, "http/1.1", false).await;
+    check(80, "InternalError); its own log says why", false).await;
+}
+
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
