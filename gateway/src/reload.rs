@@ -26,7 +26,7 @@ use crate::fleet::{GatewayFleet, RosterError};
 use crate::mover::Mover;
 use crate::supervisor;
 use crate::telemetry::label::ReloadResult;
-use crate::telemetry::{LogFilter, Metrics};
+use crate::telemetry::{LogFilter, Metrics, ShownCertificate};
 use crate::tls::{Certificates, OperatorsAcceptor, OperatorsFiles, note_ends};
 use crate::upstream::Servers;
 
@@ -52,6 +52,8 @@ pub struct Reloader {
     pub certificates: Option<Arc<Certificates>>,
     /// What whoever calls the admin API by TLS is shown; none where it is not served so.
     pub operators: Option<Arc<OperatorsAcceptor>>,
+    /// Both, as the metrics show them.
+    pub shown: Vec<ShownCertificate>,
     /// Who may use the admin API.
     pub access: Arc<Access>,
     /// What is logged.
@@ -126,9 +128,7 @@ impl Reloader {
         // New boards may go to the new servers at once, so it should be known by then whether they are there.
         let asked = [servers.added.clone(), servers.changed.clone()].concat();
         let _ = timeout(FIRST_ANSWERS, self.fleet.servers.asked_of(&asked)).await;
-        // At once, so that no scrape finds one missing.
-        self.metrics.forget_certificate_ends();
-        note_ends(self.certificates.as_deref(), self.operators.as_deref(), &self.metrics);
+        self.shown = note_ends(self.certificates.as_deref(), self.operators.as_deref(), &self.metrics);
         let untrusted = self.trust_anew(&config);
         let mut reloaded = self.apply(config.clone(), Keys::of(&reading.settings));
         reloaded.servers = servers;

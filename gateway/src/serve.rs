@@ -229,7 +229,7 @@ async fn serve(
         }
         None => None,
     };
-    note_ends(certificates.as_deref(), operators.as_deref(), &metrics);
+    let shown = note_ends(certificates.as_deref(), operators.as_deref(), &metrics);
     let edge = Edge::new(
         Arc::clone(&config),
         Arc::clone(&boards),
@@ -250,6 +250,7 @@ async fn serve(
         servers,
         certificates,
         operators,
+        shown,
         access,
         log: source.log,
         metrics,

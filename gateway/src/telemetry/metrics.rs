@@ -13,6 +13,7 @@ use prometheus::{
 };
 
 use super::Label;
+use super::certificate_ends::{CertificateEnds, ShownCertificate};
 use super::family::{CounterGrid, CounterRow, GaugeRow, HistogramRow, register};
 use super::label::{
     ControlCall, ControlFailure, Crossing, Direction, DrainBoards, Fallback, HandshakeStep, Limit, LogLoss, MoveResult,
@@ -67,7 +68,7 @@ pub struct Metrics {
     pub upgrades: CounterRow<UpgradeOutcome>,
     /// TLS handshakes with clients.
     pub tls_handshakes: CounterRow<TlsOutcome>,
-    certificate_ends: IntGaugeVec,
+    certificate_ends: Arc<CertificateEnds>,
     /// TLS handshakes at the admin listener.
     pub admin_tls_handshakes: CounterRow<TlsOutcome>,
     server_tls: IntCounterVec,
@@ -117,16 +118,10 @@ pub struct MetricsError {
 }
 
 impl Metrics {
-    /// Shows until when a certificate holds that is shown to somebody, by its file.
-    pub fn note_certificate_end(&self, certificate: &Certificate) {
-        let file = certificate.file.display().to_string();
-        let end = certificate.validity.not_after;
-        self.certificate_ends.with_label_values(&[&file]).set(end);
-    }
-
-    /// Forgets which certificates are shown, before they are read anew.
-    pub fn forget_certificate_ends(&self) {
-        self.certificate_ends.reset();
+    /// Shows until when a certificate holds that is shown to somebody, by its file, until that is over.
+    #[must_use = "it is shown until this is dropped"]
+    pub fn certificate_end(&self, certificate: &Certificate) -> ShownCertificate {
+        self.certificate_ends.show(certificate)
     }
 
     /// Registers every series, at zero.
@@ -271,11 +266,7 @@ impl Metrics {
                 "Connections of peers in listen.proxy_protocol, by what became of their PROXY header.",
                 "outcome",
             ),
-            certificate_ends: gauge(
-                "handover_tls_certificate_not_after_seconds",
-                "Until when a certificate that clients or servers are shown holds, in seconds since 1970. Renew it in time.",
-                &["certificate"],
-            ),
+            certificate_ends: CertificateEnds::register(into),
             server_tls: register(
                 into,
                 IntCounterVec::new(

@@ -1,5 +1,6 @@
 //! What an operator sees of the gateway: metrics and logs.
 
+mod certificate_ends;
 mod family;
 pub mod label;
 mod log;
@@ -9,6 +10,7 @@ mod redaction;
 mod server;
 
 pub use family::{CounterGrid, CounterRow, GaugeRow, HistogramRow};
+pub use certificate_ends::ShownCertificate;
 pub use label::Label;
 pub use log::{Log, LogError, LogFilter, LogFormat, init};
 pub use metrics::{Counted, Metrics, MetricsError};

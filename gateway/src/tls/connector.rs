@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::HandshakeKind;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -14,24 +14,25 @@ use super::server_fault::ServerTlsFault;
 use super::trust::Trust;
 use super::wire::Wire;
 use crate::telemetry::label::ServerTlsOutcome;
-use crate::telemetry::{CounterRow, Metrics};
+use crate::telemetry::{CounterRow, Metrics, ShownCertificate};
 
 /// Makes TLS streams of connections to one server.
 #[derive(Debug)]
 pub struct Connector {
     trust: ArcSwap<Trust>,
     handshakes: CounterRow<ServerTlsOutcome>,
+    /// What the server is shown, as the metrics show it.
+    shown: ArcSwapOption<ShownCertificate>,
 }
 
 impl Connector {
     /// Begins with what was read; handshakes count under the server's name.
     pub fn new(server: &handover_protocol::ServerName, trust: Arc<Trust>, metrics: &Metrics) -> Self {
-        let connector = Self {
+        Self {
+            shown: ArcSwapOption::new(end_of(&trust, metrics)),
             trust: ArcSwap::new(trust),
             handshakes: metrics.server_tls(server),
-        };
-        connector.note_certificate_end(metrics);
-        connector
+        }
     }
 
     /// Returns what handshakes go by now.
@@ -41,15 +42,14 @@ impl Connector {
 
     /// Takes what was read anew; handshakes from now on go by it, and no ticket of before is used.
     pub fn replace(&self, trust: Arc<Trust>, metrics: &Metrics) {
+        // Counted before the one of before is dropped: a file that stays has its series all the time.
+        self.shown.store(end_of(&trust, metrics));
         self.trust.store(trust);
-        self.note_certificate_end(metrics);
     }
 
-    /// Shows in the metrics until when the certificate holds that the server is shown.
-    pub fn note_certificate_end(&self, metrics: &Metrics) {
-        if let Some(shown) = self.trust.load().shown() {
-            metrics.note_certificate_end(shown);
-        }
+    /// Shows no more in the metrics until when the certificate holds that the server is shown: it has left.
+    pub fn forget_certificate_end(&self) {
+        self.shown.store(None);
     }
 
     /// Shakes hands with whoever answers at `host`.
@@ -97,4 +97,9 @@ impl Connector {
         };
         Ok((Wire::Server(Box::new(stream)), kind))
     }
+}
+
+fn end_of(trust: &Trust, metrics: &Metrics) -> Option<Arc<ShownCertificate>> {
+    let shown = trust.shown()?;
+    Some(Arc::new(metrics.certificate_end(shown)))
 }

@@ -129,10 +129,10 @@ impl Server {
         }
     }
 
-    /// Shows in the metrics until when the certificate holds that it is shown.
-    pub(super) fn note_certificate_end(&self, metrics: &Metrics) {
+    /// Shows no more in the metrics until when the certificate holds that it is shown: it is named no more.
+    pub(super) fn forget_certificate_end(&self) {
         if let Some(tls) = &self.tls {
-            tls.note_certificate_end(metrics);
+            tls.forget_certificate_end();
         }
     }
 

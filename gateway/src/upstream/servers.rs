@@ -87,9 +87,8 @@ impl Servers {
                     configs.iter().find(is_same).and_then(|config| config.tls.clone())
                 }
             };
-            match trust {
-                Some(trust) => server.trust(trust, &self.metrics),
-                None => server.note_certificate_end(&self.metrics),
+            if let Some(trust) = trust {
+                server.trust(trust, &self.metrics);
             }
         }
         faults
@@ -100,8 +99,9 @@ impl Servers {
         let name = config.name.clone();
         self.change(|roster| {
             let place = roster.all.iter().position(|server| *server.name() == name);
-            if let Some(place) = place {
-                self.see_off(&roster.all[place]);
+            let before = place.map(|place| Arc::clone(&roster.all[place]));
+            if let Some(before) = &before {
+                self.see_off(before);
             }
             let server = Server::new(config, origin, self.call_timeout, &self.metrics);
             let server = Arc::new(server);
@@ -110,6 +110,10 @@ impl Servers {
                 None => roster.all.push(Arc::clone(&server)),
             }
             roster.by_name.insert(name, Arc::clone(&server));
+            // Only now: a file that both are shown has its series all the time.
+            if let Some(before) = before {
+                before.forget_certificate_end();
+            }
             server
         })
     }
@@ -120,6 +124,7 @@ impl Servers {
             if let Some(server) = roster.by_name.remove(name) {
                 roster.all.retain(|known| known.name() != name);
                 self.see_off(&server);
+                server.forget_certificate_end();
             }
         });
     }

@@ -148,7 +148,7 @@ fn document() -> String {
     let metrics = metrics();
     metrics.server(&"board-1".parse().unwrap(), &"r1".parse().unwrap());
     metrics.server_tls(&"board-1".parse().unwrap());
-    metrics.certificate_ends.with_label_values(&["app.pem"]).set(0);
+    metrics.certificate_ends.family.with_label_values(&["app.pem"]).set(0);
     let mut text = String::from(DOCUMENT_HEAD);
     for family in metrics.registry.gather() {
         let mut labels: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();

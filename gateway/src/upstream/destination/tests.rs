@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use handover_protocol::admin::ServerOrigin;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     date_time_ymd,
@@ -21,9 +22,11 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::config::{CertificateFiles, MetricsConfig, ServerTlsConfig};
+use crate::config::{CertificateFiles, Limits, MetricsConfig, ServerTlsConfig};
 use crate::telemetry::Metrics;
 use crate::tls::{SystemRoots, Trust};
+use crate::upstream::Servers;
+use crate::upstream::contract_server::opaque;
 
 /// Two authorities, of which servers and the gateway know one each or none.
 struct Files(TempDir);
@@ -348,9 +351,6 @@ async fn a_server_that_demands_a_certificate_is_told_of_whether_it_says_so_late_
 }
 
 #[tokio::test]
-async fn who_speaks_no_tls_or_nothing_is_no_proof_of_presence() {
-    let files = Files::new();
-#[tokio::test]
 async fn an_alert_comes_with_advice_on_certificates_only_where_it_may_be_about_them() {
     let files = Files::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -384,6 +384,9 @@ async fn an_alert_comes_with_advice_on_certificates_only_where_it_may_be_about_t
     check(80, "InternalError); its own log says why", false).await;
 }
 
+#[tokio::test]
+async fn who_speaks_no_tls_or_nothing_is_no_proof_of_presence() {
+    let files = Files::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -424,6 +427,72 @@ async fn another_authority_holds_from_the_next_handshake_on_and_open_streams_sta
     hear(&mut open).await;
     way.connector.replace(files.trust(|_| {}), &way.metrics);
     hear(&mut way.connect().await.unwrap()).await;
+}
+
+#[test]
+fn the_end_of_a_certificate_is_shown_while_a_server_is_named_that_is_shown_it() {
+    let files = Files::new();
+    let metrics = Arc::new(Metrics::new(&MetricsConfig::default()).unwrap());
+    let servers = Servers::new(&[], &Limits::default(), &metrics);
+    let issue = |until: i32, file: &str| {
+        let client = files.issue(&Wish {
+            until,
+            ..Wish::for_name("gateway")
+        });
+        let named = CertificateFiles {
+            certificate: files.path(file),
+            key: client.key,
+        };
+        std::fs::rename(client.certificate, &named.certificate).unwrap();
+        files.trust(|config| config.client = Some(named))
+    };
+    let put = |name: &str, trust: &Arc<Trust>| {
+        let config = crate::config::ServerConfig {
+            tls: Some(Arc::clone(trust)),
+            ..opaque(name, "127.0.0.1:1")
+        };
+        drop(servers.put(config, ServerOrigin::Api));
+    };
+    let remove = |name: &str| servers.remove(&name.parse().unwrap());
+    let check = |expected: &[(&str, i64)]| {
+        let text = metrics.render();
+        let ends = text
+            .lines()
+            .filter(|line| line.starts_with("handover_tls_certificate_not_after"));
+        let expected: Vec<String> = expected
+            .iter()
+            .map(|(file, year)| {
+                let file = files.path(file);
+                let end = date_time_ymd(i32::try_from(*year).unwrap(), 1, 1).unix_timestamp();
+                let name = "handover_tls_certificate_not_after_seconds";
+                format!("{name}{{certificate=\"{}\"}} {end}", file.display())
+            })
+            .collect();
+        assert_eq!(ends.collect::<Vec<_>>(), expected);
+    };
+    let (old, other) = (issue(2040, "a.pem"), issue(2050, "b.pem"));
+    check(&[]);
+    put("board-1", &old);
+    put("board-2", &old);
+    check(&[("a.pem", 2040)]);
+    remove("board-1");
+    check(&[("a.pem", 2040)]);
+    put("board-2", &other);
+    check(&[("b.pem", 2050)]);
+    put("board-2", &issue(2060, "b.pem"));
+    check(&[("b.pem", 2060)]);
+    put("board-1", &old);
+    check(&[("a.pem", 2040), ("b.pem", 2060)]);
+    servers.get(&"board-1".parse().unwrap()).unwrap().trust(other, &metrics);
+    check(&[("b.pem", 2050)]);
+    // Sessions may hold on to a server that has left.
+    let held = servers.get(&"board-1".parse().unwrap());
+    remove("board-1");
+    remove("board-2");
+    check(&[]);
+    drop(held);
+    put("board-2", &old);
+    check(&[("a.pem", 2040)]);
 }
 
 /// Longer than anything takes here on a busy machine.
