@@ -3,6 +3,7 @@
 //! Clients that cannot set headers, browsers first of all, put their tokens into the query. Whoever logs a target writes
 //! it through [`Redaction::of`]; nobody logs one as it came.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display, Write};
 use std::sync::Arc;
 
@@ -11,8 +12,10 @@ use percent_encoding::percent_decode_str;
 
 /// Which values of a query are nobody's business.
 ///
-/// A parameter is meant where its name is or ends with a listed one, or has it as a word: `token` means `access_token`,
-/// `authToken`, `X-Token` and `token[0]` as well. Case and separators do not count, and names are read decoded.
+/// A parameter is meant where its name is or ends with a listed one, also before another word or a number: `key` means
+/// `api_key`, `x-api-key-1` and `KEY2` as well. One of five letters or more is looked for anywhere: `token` means `tokenId`
+/// and `myTokens`. Case and separators do not count, and names are read decoded. Values are looked into too: one that has
+/// such a parameter itself, as the URL in `?next=`, is not shown, however often it was encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redaction {
     /// In lower case, letters and digits only.
@@ -42,9 +45,34 @@ impl Redaction {
     fn means(&self, name: &str) -> bool {
         let name = percent_decode_str(name).decode_utf8_lossy();
         let whole = compact(&name);
-        let mut words = words(&name);
-        self.names.iter().any(|listed| whole.ends_with(&**listed))
-            || words.any(|word| self.names.contains(&word.into()))
+        let is_anywhere = |listed: &str| listed.chars().count() >= LETTERS_OF_A_WORD && whole.contains(listed);
+        if self.names.iter().any(|listed| is_anywhere(listed)) {
+            return true;
+        }
+        let mut so_far = String::new();
+        let mut heads = words(&name).map(|word| {
+            so_far.push_str(&word);
+            self.names.iter().any(|listed| so_far.ends_with(&**listed))
+        });
+        heads.any(|is_meant| is_meant) || self.names.iter().any(|listed| whole.ends_with(&**listed))
+    }
+
+    /// Reads whether a value, or what else may be a text of its own, holds what nobody is to see: a parameter that is
+    /// meant, or a URL with a password.
+    fn hides_in(&self, text: &str) -> bool {
+        let mut text = Cow::Borrowed(text);
+        for _ in 0..ENCODINGS_MAX {
+            if names_in(&text).any(|name| self.means(name)) || has_user(&text) {
+                return true;
+            }
+            let decoded = match percent_decode_str(&text).decode_utf8_lossy() {
+                Cow::Borrowed(_) => return false,
+                Cow::Owned(decoded) => decoded,
+            };
+            text = Cow::Owned(decoded);
+        }
+        // Nobody encodes a text so often who does not hide something.
+        true
     }
 }
 
@@ -74,36 +102,66 @@ impl Display for Shown<'_> {
 
 impl Shown<'_> {
     fn write(&self, out: &mut impl Write) -> fmt::Result {
-        write_less_tokens(out, self.target.path())?;
+        for (index, segment) in self.target.path().split('/').enumerate() {
+            if index > 0 {
+                out.write_char('/')?;
+            }
+            self.write_pairs(out, segment)?;
+        }
         let Some(query) = self.target.query() else {
             return Ok(());
         };
         let mut separator = '?';
         for pair in query.split('&') {
             out.write_char(separator)?;
-            self.write_pair(out, pair)?;
+            self.write_pairs(out, pair)?;
             separator = '&';
         }
         Ok(())
     }
 
-    /// Writes what stands between two `&`; some servers part there at `;` as well, others take it for part of a value.
-    fn write_pair(&self, out: &mut impl Write, pair: &str) -> fmt::Result {
-        for (index, part) in pair.split(';').enumerate() {
+    /// Writes what stands between two `&`, or two `/` of a path; some servers part there at `;` as well, others take it for
+    /// part of a value.
+    fn write_pairs(&self, out: &mut impl Write, pairs: &str) -> fmt::Result {
+        let redaction = self.redaction;
+        for (index, part) in pairs.split(';').enumerate() {
             if index > 0 {
                 out.write_char(';')?;
             }
             match part.split_once('=') {
-                Some((name, _)) if self.redaction.means(name) => {
+                Some((name, _)) if redaction.hides_in(name) => return out.write_str(MARK),
+                Some((name, value)) if redaction.means(name) || redaction.hides_in(value) => {
                     write_less_tokens(out, name)?;
                     out.write_char('=')?;
                     return out.write_str(MARK);
                 }
+                None if redaction.hides_in(part) => return out.write_str(MARK),
                 Some(_) | None => write_less_tokens(out, part)?,
             }
         }
         Ok(())
     }
+}
+
+/// Returns what stands in a text where the name of a parameter, or of a member in JSON, would.
+fn names_in(text: &str) -> impl Iterator<Item = &str> {
+    let is_of_name = |letter: char| letter.is_alphanumeric() || "_-.~%[]+$".contains(letter);
+    let ends = text.match_indices(['=', ':']);
+    ends.filter_map(move |(end, sign)| {
+        let before = text[..end].trim_end();
+        let before = match sign {
+            ":" => before.strip_suffix(['"', '\''])?,
+            _ => before,
+        };
+        before.rsplit(|letter| !is_of_name(letter)).next()
+    })
+}
+
+/// Reads whether a URL in a text has a user, and maybe a password, before its host.
+fn has_user(text: &str) -> bool {
+    let authorities = text.split("://").skip(1);
+    let mut authorities = authorities.filter_map(|rest| rest.split(['/', '?', '#', '&']).next());
+    authorities.any(|authority| authority.contains('@'))
 }
 
 /// Writes a text less what looks like a JSON Web Token (RFC 7519): base64url of `{"…`, a dot, and more of both.
@@ -193,6 +251,12 @@ pub const REDACTED_NAMES: [&str; 17] = [
 /// What a log line says of a target at most: enough to know it again, and no flood where the target is one.
 const SHOWN_BYTES_MAX: usize = 1024;
 
+/// A listed name of so many letters means something wherever it stands; shorter ones are within many words.
+const LETTERS_OF_A_WORD: usize = 5;
+
+/// A URL that is passed on by one that is passed on by one.
+const ENCODINGS_MAX: usize = 4;
+
 /// No target can hold it, for brackets are not of a query's letters.
 const MARK: &str = "[redacted]";
 
@@ -230,13 +294,79 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_meant_may_have_numbers_and_more_words_about_it() {
+        let check = |name: &str| {
+            assert_eq!(
+                shown(&format!("/b/7?{name}=s3cret&v=2")),
+                format!("/b/7?{name}=[redacted]&v=2")
+            );
+        };
+        for name in [
+            "token2",
+            "accesstoken2",
+            "x-api-key-1",
+            "xapikey1",
+            "XAPIKEY_2",
+            "api_key_value",
+            "mykey2",
+            "tokens",
+            "tokenId",
+            "sessionid",
+            "JSESSIONID",
+            "PHPSESSID",
+            "oauth_2",
+            "passwords[]",
+            "2otp",
+            "otp%32",
+        ] {
+            check(name);
+        }
+        let redaction = Redaction::new(["api_key", "pin"]);
+        let shown = redaction
+            .of(&"/?x-api-key-1=s3cret&roomPin2=s3cret&spinner=1".parse().unwrap())
+            .to_string();
+        assert_eq!(shown, "/?x-api-key-1=[redacted]&roomPin2=[redacted]&spinner=1");
+    }
+
+    #[test]
+    fn a_value_that_has_a_parameter_that_is_meant_is_not_shown() {
+        let check = |target: &str, expected: &str| assert_eq!(shown(target), expected, "{target}");
+        let once = "https%3A%2F%2Fx%2F%3Fv%3D2%26token%3Dabc";
+        check(&format!("/b/7?next={once}&v=2"), "/b/7?next=[redacted]&v=2");
+        let twice = once.replace('%', "%25");
+        check(&format!("/b/7?next={twice}"), "/b/7?next=[redacted]");
+        let thrice = twice.replace('%', "%25");
+        check(&format!("/b/7?next={thrice}"), "/b/7?next=[redacted]");
+        check(
+            &format!("/b/7?next={}&v=2", thrice.replace('%', "%2525")),
+            "/b/7?next=[redacted]&v=2",
+        );
+        check("/b/7?next=https://x/?token=abc&v=2", "/b/7?next=[redacted]&v=2");
+        check("/b/7?next=https://x/?token=abc;def", "/b/7?next=[redacted]");
+        check("/b/7?next=%2Fcallback%23access_token%3Dabc", "/b/7?next=[redacted]");
+        check("/b/7?next=%2Fx%3Bsid%3Dabc", "/b/7?next=[redacted]");
+        check("/b/7?auth%5Btoken%5D=abc", "/b/7?auth%5Btoken%5D=[redacted]");
+        check(
+            "/b/7?q=%7B%22v%22%3A2%2C%22token%22%20%3A%22abc%22%7D",
+            "/b/7?q=[redacted]",
+        );
+        check("/b/7?next=https%3A%2F%2Fann%3As3cret%40x%2F", "/b/7?next=[redacted]");
+        check(&format!("/b/7?{once}"), "/b/7?[redacted]");
+        check(&format!("/b/7?{once}=1"), "/b/7?[redacted]");
+        check(&format!("/go/{once}/ws?v=2"), "/go/[redacted]/ws?v=2");
+        check("/b/7;jsessionid=abc/ws", "/b/7;jsessionid=[redacted]/ws");
+    }
+
+    #[test]
     fn everything_else_is_shown_as_it_came() {
         for target in [
             "/",
             "/b/7",
             "/b/7?",
             "/b/7?board=7&v=2",
-            "/b/7?author=ann&encoding=gzip&design=1&inside=2",
+            "/b/7?author=ann&encoding=gzip&design=1&inside=2&keyboard=us&codec=vp8",
+            "/b/7?next=https%3A%2F%2Fx%2Fann%3Fv%3D2%26at%3D17%253A00&by=ann@x",
+            "/b;v=2/7?q=key:7",
             "/b/7?token",
             "/b/7?a=b=c&&;d;=e",
             "/b/t%C3%BCr?q=%5B%5D",
