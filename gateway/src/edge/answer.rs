@@ -260,6 +260,11 @@ impl Tally {
         self
     }
 
+    /// Gives away the target as the access log shows it, where it does: the session that has opened speaks for itself.
+    pub(super) fn take_target(&mut self) -> Option<String> {
+        self.record.take().map(|record| record.into_target())
+    }
+
     /// Notes by which route it goes to which board.
     pub(super) fn note_board(&mut self, route: &Route, board: &BoardId) {
         if let Some(record) = &mut self.record {

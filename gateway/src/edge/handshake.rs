@@ -81,7 +81,6 @@ async fn attempt(
     drop(sender);
     clean_extension_offer(&mut parts.headers);
     parts.headers.remove(CONTENT_LENGTH);
-    let shown = edge.shown_target(&parts);
     let handshake = Handshake::new(&parts);
     // A session may wait here for seconds; what it does not need any more is given back.
     drop(parts);
@@ -164,7 +163,7 @@ async fn attempt(
                 connection: client.take_seat(),
                 session: seat,
             },
-            journal: shown.map(Journal::new),
+            journal: tally.take_target().map(Journal::new),
             metrics: Arc::clone(&edge.metrics),
             fragments_max: limits.message_fragments_max,
             stall_timeout: limits.stall_timeout,

@@ -235,13 +235,6 @@ impl Edge {
         answer
     }
 
-    /// Returns a handshake's target as the access log shows it, where it does.
-    fn shown_target(&self, parts: &Parts) -> Option<String> {
-        let config = self.config.load();
-        let is_logged = config.log.access.has_sessions();
-        is_logged.then(|| config.log.redaction.of(&parts.uri).to_string())
-    }
-
     fn observe(&self, step: HandshakeStep, begun: Instant) {
         let histogram = self.metrics.handshake_seconds.of(step);
         histogram.observe(begun.elapsed().as_secs_f64());

@@ -41,6 +41,11 @@ impl Record {
         })
     }
 
+    /// Returns the target as it is shown.
+    pub(super) fn into_target(self) -> String {
+        self.target
+    }
+
     /// Notes where it goes.
     pub(super) fn note_board(&mut self, route: &Arc<str>, board: &BoardId) {
         self.route = Some(Arc::clone(route));
