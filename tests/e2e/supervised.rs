@@ -1,7 +1,9 @@
 //! The gateway under a supervisor: what it tells, and sockets that outlive it.
 
-use std::net::TcpListener;
-use std::os::unix::net::UnixDatagram;
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -155,6 +157,57 @@ async fn systemd_starts_the_gateway_with_the_first_client_and_hands_it_over() {
         "{}",
         process.tail()
     );
+}
+
+#[tokio::test]
+async fn a_socket_that_cannot_be_listened_on_is_named_with_what_to_write_in_its_unit() {
+    let listener = || TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let check = async |handed: OwnedFd, count: &str, names: &str, words: &[&str]| {
+        let gateway = Gateway::builder("r1").route(&Route::whiteboard());
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let [traffic, admin] = [free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let nobody = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let text = gateway.origin("board-1", "r1", nobody).file(traffic, admin);
+        std::fs::write(folder.path().join("handover.toml"), text).expect("the folder was just made");
+        let mut command = Command::new("sh");
+        let steps = format!(
+            "exec 3<&0 0</dev/null; export LISTEN_PID=$$ LISTEN_FDS={count} LISTEN_FDNAMES={names}; exec \"$0\" \"$@\""
+        );
+        command.args(["-c", &steps]).arg(binary("handover"));
+        command
+            .args(["serve", "--config", "handover.toml"])
+            .current_dir(folder.path());
+        let process = Process::start_with("gateway", &command, handed.into());
+        let status = process.exited(SOON).await;
+        assert!(!status.success(), "{}", process.tail());
+        let said = process.errors();
+        assert!(words.iter().all(|word| said.contains(word)), "{words:?} in {said}");
+    };
+    let packets = UdpSocket::bind("127.0.0.1:0").expect("there is a free port");
+    let named = ["descriptor 3", "\"traffic\""];
+    let udp = [named[0], named[1], "UDP", "ListenStream="];
+    check(packets.into(), "1", "traffic", &udp).await;
+
+    let open = listener();
+    let address = open.local_addr().expect("it is open");
+    let connection = std::net::TcpStream::connect(address).expect("it listens");
+    let silent = [named[0], named[1], "does not listen", "Accept=no"];
+    check(connection.into(), "1", "traffic", &silent).await;
+
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let unix = UnixListener::bind(folder.path().join("socket")).expect("the folder was just made");
+    check(unix.into(), "1", "traffic", &[named[0], "Unix socket", "ListenStream="]).await;
+    let file = File::open("/dev/null").expect("it is everywhere");
+    check(file.into(), "1", "traffic", &[named[0], "no open socket"]).await;
+
+    let too_many = ["descriptor 4", "\"traffic_tls\"", "LISTEN_FDS counts more"];
+    check(listener().into(), "2", "traffic:traffic_tls", &too_many).await;
+    let unnamed = ["LISTEN_FDS hands over 1 sockets", "names 2", "FileDescriptorName="];
+    check(listener().into(), "1", "traffic:traffic_tls", &unnamed).await;
+    for count in ["one", "-1", "1000000000"] {
+        let no_count = [&format!("LISTEN_FDS = \"{count}\"") as &str, "Environment="];
+        check(listener().into(), count, "traffic", &no_count).await;
+    }
 }
 
 async fn status_line(stream: &mut TcpStream) -> String {
