@@ -16,6 +16,7 @@ use tracing_subscriber::util::TryInitError;
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use super::loss::{self, Sink};
+use super::text_fields::text_fields;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -117,7 +118,9 @@ pub fn init(pinned: Option<&str>, configured: &str, format: LogFormat) -> Result
             .with(layer.json().flatten_event(true).with_current_span(false))
             .try_init()
     } else {
-        registry.with(layer.with_ansi(is_terminal)).try_init()
+        registry
+            .with(layer.with_ansi(is_terminal).fmt_fields(text_fields()))
+            .try_init()
     };
     set_up.map_err(LogError::Twice)?;
     Ok(Log {

@@ -8,9 +8,10 @@ mod loss;
 mod metrics;
 mod redaction;
 mod server;
+mod text_fields;
 
-pub use family::{CounterGrid, CounterRow, GaugeRow, HistogramRow};
 pub use certificate_ends::ShownCertificate;
+pub use family::{CounterGrid, CounterRow, GaugeRow, HistogramRow};
 pub use label::Label;
 pub use log::{Log, LogError, LogFilter, LogFormat, init};
 pub use metrics::{Counted, Metrics, MetricsError};
