@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
 use http::header::{FORWARDED, HOST, HeaderName, HeaderValue};
+use tracing::debug;
 
 use super::forwarded::{Element, read_elements};
 use super::listener::Security;
@@ -118,7 +119,10 @@ impl Hop {
     fn by_forwarded(self, headers: &HeaderMap, trusts: impl Fn(IpAddr) -> bool) -> Sender {
         let said = list_of_lines(headers, &FORWARDED);
         // A list that is broken anywhere may be broken on purpose.
-        let elements = read_elements(&said).unwrap_or_default();
+        let elements = read_elements(&said).unwrap_or_else(|| {
+            debug!(proxy = %self.peer, forwarded = said, "a listed proxy's Forwarded is broken; the proxy counts as the client");
+            Vec::new()
+        });
         let said = if elements.is_empty() { String::new() } else { said };
         let nodes: Vec<Option<IpAddr>> = elements
             .iter()
