@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -145,8 +146,8 @@ async fn serve(
         boards_interval: config.limits.boards_interval,
         tasks: jobs.clone(),
         shutdown: shutdown.clone(),
-    };
         metrics: Arc::clone(&metrics),
+    };
     servers.all().iter().for_each(|server| poller.start(server));
     let boards = Boards::new(
         registry.load().await?,
@@ -249,8 +250,8 @@ async fn serve(
         fleet: gateway_fleet,
         servers,
         certificates,
-        operators,
         shown,
+        operators,
         access,
         log: source.log,
         metrics,
@@ -321,8 +322,10 @@ async fn wait_for_signal() -> std::io::Result<()> {
 fn announce(traffic: &[SocketAddr], admin: &AdminAddress) {
     info!(?traffic, %admin, "serving");
     let line = serde_json::json!({ "traffic": traffic, "admin": admin.to_string() });
-    // Nobody may be reading.
-    let _ = writeln!(std::io::stdout(), "{line}");
+    // Nobody may be reading: then a full pipe holds up this thread only.
+    thread::spawn(move || {
+        let _ = writeln!(std::io::stdout(), "{line}");
+    });
 }
 
 fn say(text: &str) {

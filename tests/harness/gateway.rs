@@ -43,7 +43,7 @@ pub enum LogSink {
     /// To a file that the test can read.
     #[default]
     File,
-    /// Into a pipe that nobody reads.
+    /// Into a pipe that is full and that nobody reads, with all else that it says.
     Unread,
     /// To a disk that is full.
     Full,
@@ -313,7 +313,9 @@ fn launch(directory: &TempDir, surroundings: &Surroundings) -> Process {
     steps.push(match surroundings.log_sink {
         LogSink::File => "exec \"$0\" \"$@\"".to_owned(),
         // Held open for reading too, so that writing waits and does not fail.
-        LogSink::Unread => "mkfifo log.pipe && exec 9<>log.pipe && exec \"$0\" \"$@\" 2>log.pipe".to_owned(),
+        LogSink::Unread => "mkfifo log.pipe && exec 9<>log.pipe && head -c 65536 /dev/zero >&9 && \
+                            exec \"$0\" \"$@\" >log.pipe 2>log.pipe"
+            .to_owned(),
         LogSink::Full => "exec \"$0\" \"$@\" 2>/dev/full".to_owned(),
     });
     let mut command = Command::new("sh");
