@@ -85,6 +85,12 @@ impl ScriptedOrigin {
         let _ = self.book.more.send(bytes.as_ref().to_vec());
     }
 
+    /// Returns how many connections are open, those included that only try whether it takes one.
+    pub fn connections(&self) -> usize {
+        // Each that is open listens for more to say.
+        self.book.more.receiver_count()
+    }
+
     /// Keeps answers back until what is returned is notified.
     pub fn hold_answers(&self) -> Arc<Notify> {
         let dam = Arc::new(Notify::new());

@@ -1,8 +1,8 @@
 //! What an origin answers to a handshake, or to a plain request: only a 101 that is in order opens a session.
 
-use handover_tests::ScriptedOrigin;
+use handover_tests::{ScriptedOrigin, eventually};
 
-use super::{HANDSHAKE, Stage, handshake_and, only_status, values};
+use super::{HANDSHAKE, SOON, Stage, handshake_and, only_status, values};
 
 /// A sound 101, with something else in the place of one of its parts.
 fn switching_but(part: &str, other: &str) -> String {
@@ -23,6 +23,10 @@ async fn a_101_that_is_wrong_opens_nothing() {
         let answer = stage.ask(request.as_bytes()).await;
         assert_eq!(only_status(&answer), Some(502), "{what}: {answer}");
         assert_eq!(stage.origin.take_heard().len(), 1, "{what}: dialled once");
+        eventually("the origin's connection is closed", SOON, || async {
+            stage.origin.connections() == 0
+        })
+        .await;
     };
     check(
         "no accept",

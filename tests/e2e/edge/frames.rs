@@ -163,3 +163,58 @@ async fn what_is_the_endpoints_to_judge_is_passed_on_as_it_came() {
     let control_between = [masked(0x01, b"a"), masked(0x89, b"ping"), masked(0x80, b"b")].concat();
     check("a Ping between fragments", control_between).await;
 }
+
+#[tokio::test]
+async fn what_is_the_clients_to_judge_of_a_server_is_passed_on_as_it_came() {
+    let stage = Stage::start().await;
+    let check = async |what: &str, bytes: &[u8]| {
+        let switching = super::ScriptedOrigin::SWITCHING.as_bytes();
+        stage.origin.will_answer([switching, bytes].concat());
+        let mut client = stage.session().await;
+        assert_eq!(client.hear(bytes.len()).await, bytes, "{what}");
+        stage.origin.take_heard();
+    };
+    check("text that is no UTF-8", &[0x81, 2, 0xFF, 0xC0]).await;
+    check("what looks like HTTP", b"\x81\x13HTTP/1.1 200 OK\r\n\r\n").await;
+    check("an empty message", &[0x82, 0]).await;
+    check("a Close without a code", &[0x88, 0]).await;
+    check("a Close of one byte", &[0x88, 1, 3]).await;
+    check("a Close that no one may send", &[0x88, 2, 3, 237]).await;
+    check("a Close of an unknown code", &[0x88, 2, 3, 231]).await;
+    check("a Pong that nobody asked for", &[0x8A, 1, b'x']).await;
+    check("a Ping between fragments", &[0x01, 1, b'a', 0x89, 0, 0x80, 1, b'b']).await;
+}
+
+#[tokio::test]
+async fn what_is_compressed_is_passed_on_as_it_came_and_only_where_that_was_agreed() {
+    let stage = Stage::start().await;
+    const DEFLATE: &str = "Sec-WebSocket-Extensions: permessage-deflate";
+    let switching = super::ScriptedOrigin::SWITCHING.replacen("\r\n\r\n", &format!("\r\n{DEFLATE}\r\n\r\n"), 1);
+    stage.origin.will_answer(&switching);
+    let session = async || {
+        let mut client = stage.client().await;
+        client.say(super::handshake_and(DEFLATE)).await;
+        let head = client.head().await;
+        assert_eq!(super::only_status(&head), Some(101), "{head}");
+        client
+    };
+    // The second is no sound DEFLATE at all: nobody but the server looks into either.
+    for message in [masked(0xC1, &[0xCA, 0xCF, 0x06, 0x00]), masked(0xC2, &[0xFF; 100])] {
+        let mut client = session().await;
+        client.say(&message).await;
+        assert_eq!(stage.origin.behind_head(message.len()).await, message);
+        stage.origin.take_heard();
+    }
+    for (what, bytes) in [
+        ("a compressed Ping", masked(0xC9, b"x")),
+        (
+            "a bit on a continuation",
+            [masked(0x41, b"x"), masked(0xC0, b"y")].concat(),
+        ),
+    ] {
+        let mut client = session().await;
+        client.say(bytes).await;
+        assert_eq!(close_code(what, &mut client).await, 1002, "{what}");
+        stage.origin.take_heard();
+    }
+}
