@@ -6,11 +6,15 @@ Prometheus sees on each server, and believes the old servers empty only when bot
 
     release.py --from r1 --to r2 --id release-42 --stop "systemctl stop {server}"
 
-Exit status: 0 the old servers are empty (and stopped), 1 the drain ended otherwise or the numbers did not come down,
-2 wrong usage.
+Where the admin API asks for a token, HANDOVER_TOKEN_FILE names the file that has it; HANDOVER_ADMIN is the API's address.
+
+Exit status, as of `handover drain start`: 0 the old servers are empty (and stopped), 1 the drain ended otherwise, or
+Prometheus does not show what it should, 2 wrong usage, 4 time is up, 5 refused by the gateway, 6 somebody does not answer,
+7 the drain has paused by itself (its deadline, a target that is down) and waits for somebody to decide.
 """
 
 import argparse
+import os
 import shlex
 import subprocess
 import sys
@@ -19,7 +23,28 @@ import time
 import requests
 
 OPEN_BOARDS = 'max by (instance) (rtb_spaces_count{instance=~"board.*"})'
-OVER = {"done", "failed", "aborted", "undone"}
+OVER = {"done", "failed", "aborted", "undoing", "undone"}
+FAILED, TIME_IS_UP, REFUSED, UNREACHABLE, PAUSED = 1, 4, 5, 6, 7
+
+
+def give_up(code, why):
+    print(why, file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+def call(arguments, method, path, body=None):
+    """Asks the admin API; ends the script where it refuses."""
+    headers = {}
+    if token_file := os.environ.get("HANDOVER_TOKEN_FILE"):
+        with open(token_file, encoding="utf-8") as file:
+            headers["Authorization"] = f"Bearer {file.read().strip()}"
+    answer = requests.request(method, arguments.gateway + path, json=body, headers=headers, timeout=30)
+    if answer.ok:
+        return answer.json()
+    if answer.headers.get("Content-Type", "").startswith("application/problem+json"):
+        problem = answer.json()  # type, title, detail; sometimes field, drain
+        give_up(REFUSED, f"{method} {path}: {problem['type']}: {problem['detail']}")
+    give_up(REFUSED, f"{method} {path}: {answer.status_code} {answer.reason}")
 
 
 def open_boards(prometheus):
@@ -34,33 +59,39 @@ def say(what, boards):
     print(what, *(f"{server}={count}" for server, count in sorted(boards.items())), flush=True)
 
 
-def start(gateway, arguments):
+def start(arguments):
     body = {"id": arguments.id, "from": {"release": arguments.source}, "to": {"release": arguments.target}}
     if arguments.boards_per_second is not None:
         body["pace"] = {"boards_per_second": arguments.boards_per_second}
-    answer = requests.post(f"{gateway}/v1/drains", json=body, timeout=10)
-    if not answer.ok:
-        sys.exit(f"the drain was refused: {answer.json().get('detail', answer.text)}")
+    call(arguments, "POST", "/v1/drains", body)
 
 
 def watch(arguments, deadline):
     """Prints how far the drain is until it is over."""
     while True:
-        status = requests.get(f"{arguments.gateway}/v1/drains/{arguments.id}", timeout=10)
-        status.raise_for_status()
-        drain = status.json()
+        drain = call(arguments, "GET", f"/v1/drains/{arguments.id}")
         say(drain["state"], open_boards(arguments.prometheus))
         if drain["state"] in OVER:
             return drain
+        # A pause that somebody asked for is waited for: they are at it.
+        if drain["state"] == "paused" and drain.get("paused_by", "operator") != "operator":
+            give_up(PAUSED, f"the drain has paused: {why(drain)}")
         if time.monotonic() > deadline:
-            sys.exit(f"the drain still is {drain['state']}, {drain['boards']['left']} boards are left: {drain['failures']}")
+            give_up(TIME_IS_UP, f"the drain still is {drain['state']}: {why(drain)}")
         time.sleep(arguments.interval)
+
+
+def why(drain):
+    """Says what is in a drain's way, reason by reason with the way out."""
+    waits = [f"  {wait['reason']} ({wait['boards']} boards): {wait['detail']}" for wait in drain["waits_for"]]
+    return "\n".join([drain["progress"], *waits])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--prometheus", default="http://127.0.0.1:9090")
-    parser.add_argument("--gateway", default="http://127.0.0.1:8081", help="its admin address")
+    gateway = os.environ.get("HANDOVER_ADMIN", "http://127.0.0.1:8081")
+    parser.add_argument("--gateway", default=gateway, help="its admin address")
     parser.add_argument("--from", dest="source", required=True, metavar="RELEASE")
     parser.add_argument("--to", dest="target", required=True, metavar="RELEASE")
     parser.add_argument("--id", required=True, help="a name for this drain; safe to repeat")
@@ -71,24 +102,24 @@ def main():
     arguments = parser.parse_args()
     deadline = time.monotonic() + arguments.deadline
 
-    servers = requests.get(f"{arguments.gateway}/v1/servers", timeout=10).json()["servers"]
+    servers = call(arguments, "GET", "/v1/servers")["servers"]
     old = [server["name"] for server in servers if server["release"] == arguments.source]
     say("before", open_boards(arguments.prometheus))
-    start(arguments.gateway, arguments)
+    start(arguments)
     drain = watch(arguments, deadline)
     if drain["state"] != "done":
-        sys.exit(f"the drain {drain['state']}, {drain['boards']['left']} boards are left: {drain['failures']}")
+        give_up(FAILED, f"the drain did not get to its end: {why(drain)}")
 
     # Prometheus looks every few seconds: an old server is stopped when it has seen zero, too.
     while True:
         boards = open_boards(arguments.prometheus)
         unseen = [server for server in old if server not in boards]
         if unseen:
-            sys.exit(f"Prometheus has no rtb_spaces_count of {', '.join(unseen)}: is the gateway scraped as intended?")
+            give_up(FAILED, f"Prometheus has no rtb_spaces_count of {', '.join(unseen)}: is the gateway scraped as intended?")
         if not any(boards[server] for server in old):
             break
         if time.monotonic() > deadline:
-            sys.exit("the drain is done, and Prometheus still sees boards on the old servers")
+            give_up(TIME_IS_UP, "the drain is done, and Prometheus still sees boards on the old servers")
         time.sleep(arguments.interval)
     say("after", boards)
     for server in old:
@@ -98,4 +129,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except requests.RequestException as error:
+        give_up(UNREACHABLE, error)
