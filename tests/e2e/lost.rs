@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use handover_protocol::admin::{BoardState, DrainRequest, DrainState};
 use handover_tests::{
-    BoardServer, Call, ControlMeddler, Database, Gateway, Program, Route, Trick, User, UserError, eventually_some,
-    matrix,
+    BoardServer, Call, ControlMeddler, Database, Gateway, Program, Route, Trick, User, UserError, eventually,
+    eventually_some, matrix,
 };
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -113,6 +113,59 @@ async fn a_lost_servers_board_goes_to_no_server_that_is_being_emptied() {
     assert_eq!(owner(&gateway, "a").await, ("board-3".into(), 2));
     let status = gateway.admin().drain_status("d").await.expect("it is known");
     assert_eq!(status.state, DrainState::Running, "{status:?}");
+}
+
+#[tokio::test]
+async fn a_board_whose_new_server_dies_goes_back_to_the_one_that_is_being_emptied_where_there_is_no_other() {
+    let database = Database::fresh().await;
+    let source = server("board-1", "r1", &database).await;
+    let target = server("board-2", "r2", &database).await;
+    let gateway = gateway(&Route::whiteboard(), &[&source, &target]).await;
+    let mut users = Vec::new();
+    for board in ["a", "b"] {
+        let mut ann = User::join(gateway.traffic(), board, "ann").await;
+        let seq = ann.draw().await;
+        ann.saved(seq).await;
+        users.push(ann);
+    }
+    // The first board goes at once, the second in a quarter of an hour.
+    let pace = json!({"boards_per_second": 0.001});
+    drain(
+        &gateway,
+        &json!({"id": "d", "from": {"release": "r1"}, "to": {"release": "r2"}, "pace": pace}),
+    )
+    .await;
+    eventually("a board has moved", SOON, || async {
+        gateway
+            .admin()
+            .drain_status("d")
+            .await
+            .is_ok_and(|status| status.boards.moved == 1)
+    })
+    .await;
+    let moved = match owner(&gateway, "a").await.0.as_str() {
+        "board-2" => "a",
+        _ => "b",
+    };
+    assert_eq!(owner(&gateway, moved).await, ("board-2".into(), 2));
+
+    target.process().kill();
+    let mut ann = join_at_last(&gateway, moved, "ann").await;
+    ann.continue_after(1);
+    let seq = ann.draw().await;
+    assert_eq!(ann.saved(seq).await, 2);
+    assert_eq!(owner(&gateway, moved).await, ("board-1".into(), 3));
+    eventually("the drain has it on its list again", SOON, || async {
+        let status = gateway.admin().drain_status("d").await;
+        status.is_ok_and(|status| status.state == DrainState::Paused && status.boards.left == 2)
+    })
+    .await;
+    let servers = gateway.admin().servers().await.expect("the gateway answers").servers;
+    let emptied = servers.iter().find(|server| server.name.as_str() == "board-1");
+    assert_eq!(
+        emptied.map(|server| (server.boards, server.safe_to_terminate)),
+        Some((2, false))
+    );
 }
 
 /// How the source of a drain is lost, and what else is in the way.

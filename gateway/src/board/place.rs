@@ -163,8 +163,9 @@ impl Placer {
         }
     }
 
-    /// Chooses the server with the least load, those boards included that are on their way to it. Servers that are being
-    /// emptied are never chosen.
+    /// Chooses the server with the least load, those boards included that are on their way to it. A server that is being
+    /// emptied is chosen only for a board that somebody has had, where there is no other, and while it owns boards: what
+    /// is called safe to terminate is never given one.
     fn choose(
         &self,
         boards: &Boards,
@@ -176,6 +177,10 @@ impl Placer {
         let load =
             |server: &Server| boards.owned_by(server.name()) + promised.get(server.name()).copied().unwrap_or_default();
         let is_open = |server: &Server| !avoided.contains(server.name()) && !newcomers.closed.contains(server.name());
+        let is_last_resort = |server: &Server| {
+            let is_tried = avoided.contains(server.name());
+            !is_tried && server.has_contract() && boards.owned_by(server.name()) > 0
+        };
         let is_of_release = |server: &Server| *server.release() == newcomers.release;
         let servers = &boards.servers;
         let is_full = |server: &Server| server.is_ready() && is_open(server) && server.room(load(server)) == Some(0);
@@ -194,6 +199,7 @@ impl Placer {
                     is_open(server) && server.has_contract() && is_of_release(server)
                 })
                 .or_else(|| servers.least_loaded(load, |server| is_open(server) && server.has_contract()))
+                .or_else(|| servers.least_loaded(load, is_last_resort))
                 .ok_or_else(|| PlaceError::NoHeir {
                     server: gone.server.clone(),
                 }),

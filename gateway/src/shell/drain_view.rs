@@ -27,6 +27,10 @@ impl Data for DrainStatus {
                 counts.moved, counts.left, counts.closed, counts.total, counts.failed
             ),
         );
+        if counts.taken_over > 0 {
+            let how = "of those moved came to another server without this drain: theirs died, or somebody moved them";
+            line("taken over", format!("{} {how}", counts.taken_over));
+        }
         line(
             "sessions",
             format!(
@@ -98,6 +102,7 @@ impl Data for DrainStatus {
             ("DONE", self.done.to_string()),
             ("TOTAL", counts.total.to_string()),
             ("MOVED", counts.moved.to_string()),
+            ("TAKEN_OVER", counts.taken_over.to_string()),
             ("LEFT", counts.left.to_string()),
             ("CLOSED", counts.closed.to_string()),
             ("MOVING", counts.moving.to_string()),
