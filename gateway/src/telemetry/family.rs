@@ -11,39 +11,60 @@ use prometheus::{
 
 use super::label::Label;
 
-/// Counters by one label.
+/// The series of a family by one label.
 #[derive(Debug)]
-pub struct CounterRow<L> {
-    series: Box<[IntCounter]>,
+pub struct Row<M, L> {
+    series: Box<[M]>,
     label: PhantomData<fn(L)>,
+}
+
+/// Counters by one label.
+pub type CounterRow<L> = Row<IntCounter, L>;
+
+/// Gauges by one label.
+pub type GaugeRow<L> = Row<IntGauge, L>;
+
+/// Histograms by one label, in seconds.
+pub type HistogramRow<L> = Row<Histogram, L>;
+
+impl<M, L: Label> Row<M, L> {
+    fn new(series: impl Fn(&str) -> M) -> Self {
+        Self {
+            series: L::ALL.iter().map(|value| series(value.text())).collect(),
+            label: PhantomData,
+        }
+    }
+
+    /// Returns the series of one label value.
+    pub fn of(&self, value: L) -> &M {
+        &self.series[value.index()]
+    }
 }
 
 impl<L: Label> CounterRow<L> {
     pub(super) fn register(registry: &Registry, name: &str, help: &str, label: &str) -> Self {
         let family = register(registry, IntCounterVec::new(Opts::new(name, help), &[label]));
-        Self {
-            series: L::ALL
-                .iter()
-                .map(|value| family.with_label_values(&[value.text()]))
-                .collect(),
-            label: PhantomData,
-        }
+        Self::new(|value| family.with_label_values(&[value]))
     }
 
     /// Takes the counters of a family that has another label first, each at zero.
     pub(super) fn of_family(family: &IntCounterVec, first: &str) -> Self {
-        let series = L::ALL.iter();
-        Self {
-            series: series
-                .map(|value| family.with_label_values(&[first, value.text()]))
-                .collect(),
-            label: PhantomData,
-        }
+        Self::new(|value| family.with_label_values(&[first, value]))
     }
+}
 
-    /// Returns the counter of one label value.
-    pub fn of(&self, value: L) -> &IntCounter {
-        &self.series[value.index()]
+impl<L: Label> GaugeRow<L> {
+    pub(super) fn register(registry: &Registry, name: &str, help: &str, label: &str) -> Self {
+        let family = register(registry, IntGaugeVec::new(Opts::new(name, help), &[label]));
+        Self::new(|value| family.with_label_values(&[value]))
+    }
+}
+
+impl<L: Label> HistogramRow<L> {
+    pub(super) fn register(registry: &Registry, name: &str, help: &str, label: &str, buckets: &[f64]) -> Self {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        let family = register(registry, HistogramVec::new(options, &[label]));
+        Self::new(|value| family.with_label_values(&[value]))
     }
 }
 
@@ -71,57 +92,6 @@ impl<A: Label, B: Label> CounterGrid<A, B> {
     /// Returns the counter of one pair of label values.
     pub fn of(&self, a: A, b: B) -> &IntCounter {
         &self.series[a.index() * B::ALL.len() + b.index()]
-    }
-}
-
-/// Gauges by one label.
-#[derive(Debug)]
-pub struct GaugeRow<L> {
-    series: Box<[IntGauge]>,
-    label: PhantomData<fn(L)>,
-}
-
-impl<L: Label> GaugeRow<L> {
-    pub(super) fn register(registry: &Registry, name: &str, help: &str, label: &str) -> Self {
-        let family = register(registry, IntGaugeVec::new(Opts::new(name, help), &[label]));
-        Self {
-            series: L::ALL
-                .iter()
-                .map(|value| family.with_label_values(&[value.text()]))
-                .collect(),
-            label: PhantomData,
-        }
-    }
-
-    /// Returns the gauge of one label value.
-    pub fn of(&self, value: L) -> &IntGauge {
-        &self.series[value.index()]
-    }
-}
-
-/// Histograms by one label, in seconds.
-#[derive(Debug)]
-pub struct HistogramRow<L> {
-    series: Box<[Histogram]>,
-    label: PhantomData<fn(L)>,
-}
-
-impl<L: Label> HistogramRow<L> {
-    pub(super) fn register(registry: &Registry, name: &str, help: &str, label: &str, buckets: &[f64]) -> Self {
-        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-        let family = register(registry, HistogramVec::new(options, &[label]));
-        Self {
-            series: L::ALL
-                .iter()
-                .map(|value| family.with_label_values(&[value.text()]))
-                .collect(),
-            label: PhantomData,
-        }
-    }
-
-    /// Returns the histogram of one label value; it observes seconds.
-    pub fn of(&self, value: L) -> &Histogram {
-        &self.series[value.index()]
     }
 }
 

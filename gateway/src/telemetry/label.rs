@@ -23,23 +23,11 @@ macro_rules! label {
             $($(#[$value_meta])* $value,)+
         }
 
-        impl Label for $name {
-            const ALL: &'static [Self] = &[$(Self::$value,)+];
-
-            fn text(self) -> &'static str {
-                match self {
-                    $(Self::$value => $text,)+
-                }
-            }
-
-            fn index(self) -> usize {
-                self as usize
-            }
-        }
+        label_of!($name { $($value = $text,)+ });
     };
 }
 
-/// Makes an enum of the protocol a label.
+/// Makes an enum a label.
 macro_rules! label_of {
     ($name:ident { $($value:ident = $text:literal,)+ }) => {
         impl Label for $name {
