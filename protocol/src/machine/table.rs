@@ -1,8 +1,9 @@
 //! Writes transition tables: the shortest rules that tell the cases apart, in a file that a test compares.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::fmt::Write as _;
 use std::fs;
+use std::hash::Hash;
 use std::path::Path;
 
 /// One value for each question, and the answer that is got there.
@@ -10,6 +11,28 @@ pub(super) type Case = (Vec<&'static str>, String);
 
 /// A condition, and the answer that is got where it holds.
 pub(super) type Rule = (String, String);
+
+/// Every state that some sequence of events leads to from the first ones, sensible or not.
+pub(super) fn reachable<S, E>(first: impl IntoIterator<Item = S>, events: &[E], on: impl Fn(&mut S, E)) -> Vec<S>
+where
+    S: Clone + Eq + Hash,
+    E: Copy,
+{
+    let mut next: VecDeque<S> = first.into_iter().collect();
+    let mut seen: HashSet<S> = next.iter().cloned().collect();
+    let mut states = Vec::new();
+    while let Some(state) = next.pop_front() {
+        for event in events {
+            let mut after = state.clone();
+            on(&mut after, *event);
+            if seen.insert(after.clone()) {
+                next.push_back(after);
+            }
+        }
+        states.push(state);
+    }
+    states
+}
 
 /// Tells cases with different answers apart by as few facts as it takes.
 ///

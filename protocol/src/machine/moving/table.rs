@@ -1,14 +1,15 @@
 //! Keeps `moving.table.md`: the answer to every event in every state that any sequence of events can lead to.
 
-use std::collections::{HashSet, VecDeque};
-
 use super::{Command, Crossing, Event, Move, Phase, Plan, Transfer, Users};
 use crate::admin::Level;
 use crate::machine::table;
 
 #[test]
 fn the_table_lists_the_answer_to_every_event_in_every_state() {
-    let states = reachable();
+    let begun = Plan::ALL.into_iter().map(Move::new);
+    let states = table::reachable(begun, &Event::ALL, |state, event| {
+        state.on(event);
+    });
     let mut text = String::from(HEAD);
     for phase in Phase::ALL {
         assert!(
@@ -26,28 +27,6 @@ fn the_table_lists_the_answer_to_every_event_in_every_state() {
         text += &table::lines(&format!("{phase:?}"), events.collect());
     }
     table::keep("src/machine/moving.table.md", &text);
-}
-
-/// Every state that some sequence of events leads to, sensible or not, under every plan.
-fn reachable() -> Vec<Move> {
-    let mut seen = HashSet::new();
-    let mut next = VecDeque::new();
-    for plan in Plan::ALL {
-        seen.insert(Move::new(plan));
-        next.push_back(Move::new(plan));
-    }
-    let mut states = Vec::new();
-    while let Some(state) = next.pop_front() {
-        for event in Event::ALL {
-            let mut after = state.clone();
-            after.on(event);
-            if seen.insert(after.clone()) {
-                next.push_back(after);
-            }
-        }
-        states.push(state);
-    }
-    states
 }
 
 fn facts(state: &Move) -> Vec<&'static str> {

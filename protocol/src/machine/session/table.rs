@@ -1,13 +1,15 @@
 //! Keeps `session.table.md`: the answer to every event in every state that any sequence of events can lead to.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::BTreeSet;
 
 use super::{Event, Peer, Phase, Session};
 use crate::machine::table;
 
 #[test]
 fn the_table_lists_the_answer_to_every_event_in_every_state() {
-    let states = reachable();
+    let states = table::reachable([Session::new()], &Event::ALL, |state, event| {
+        state.on(event);
+    });
     let mut text = String::from(HEAD);
     for phase in Phase::ALL {
         assert!(
@@ -25,24 +27,6 @@ fn the_table_lists_the_answer_to_every_event_in_every_state() {
         text += &table::lines(&format!("{phase:?}"), events.collect());
     }
     table::keep("src/machine/session.table.md", &text);
-}
-
-/// Every state that some sequence of events leads to, sensible or not.
-fn reachable() -> Vec<Session> {
-    let mut seen = HashSet::from([Session::new()]);
-    let mut next = VecDeque::from([Session::new()]);
-    let mut states = Vec::new();
-    while let Some(state) = next.pop_front() {
-        for event in Event::ALL {
-            let mut after = state.clone();
-            after.on(event);
-            if seen.insert(after.clone()) {
-                next.push_back(after);
-            }
-        }
-        states.push(state);
-    }
-    states
 }
 
 fn facts(state: &Session) -> Vec<&'static str> {
