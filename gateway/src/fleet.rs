@@ -100,10 +100,6 @@ impl Fleet for GatewayFleet {
         self.servers.get(server).is_some_and(|server| server.is_ready())
     }
 
-    fn takes_boards(&self, server: &ServerName) -> bool {
-        self.target(server).is_some_and(|target| target.takes_boards())
-    }
-
     fn target(&self, server: &ServerName) -> Option<TargetLoad> {
         let target = self.servers.get(server).filter(|target| target.is_ready())?;
         Some(TargetLoad {

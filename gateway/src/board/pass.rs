@@ -89,11 +89,6 @@ impl Pass {
         self.generation
     }
 
-    /// Returns the board.
-    pub fn board(&self) -> &Arc<Board> {
-        &self.board
-    }
-
     /// Waits until the board is about to be held. Cancel-safe: it only watches.
     pub async fn parked(&self) {
         let mut gate = self.gate.clone();

@@ -21,9 +21,6 @@ pub trait Fleet: Send + Sync + 'static {
     /// Reads whether a server may be given boards; false for one that is not configured.
     fn is_ready(&self, server: &ServerName) -> bool;
 
-    /// Reads whether a server may be given a drain's boards: it is ready, has a weight, and is not full.
-    fn takes_boards(&self, server: &ServerName) -> bool;
-
     /// Returns what a server carries that is ready, full or not.
     fn target(&self, server: &ServerName) -> Option<TargetLoad>;
 

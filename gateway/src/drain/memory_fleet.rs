@@ -206,10 +206,6 @@ impl Fleet for Handle {
         !self.0.lock().unready.contains(server)
     }
 
-    fn takes_boards(&self, server: &ServerName) -> bool {
-        self.is_ready(server)
-    }
-
     fn target(&self, server: &ServerName) -> Option<TargetLoad> {
         self.is_ready(server).then(|| TargetLoad {
             server: server.clone(),

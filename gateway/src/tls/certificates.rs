@@ -36,15 +36,6 @@ impl Certificates {
         }))
     }
 
-    /// Reads the same files again; handshakes from now on are shown what is in them.
-    ///
-    /// # Errors
-    /// When one of them cannot be used: all stays as it was.
-    pub fn reload(&self) -> Result<(), CertificatesError> {
-        let config = self.table.load().config.clone();
-        self.replace(&config)
-    }
-
     /// Takes other files in the place of those that there were.
     ///
     /// # Errors

@@ -174,13 +174,13 @@ async fn certificates_are_exchanged_whole_or_not_at_all() {
 
     write_certificate(folder.path(), "one", &["one.example"]);
     std::fs::write(&config.certificates[1].key, "nothing").unwrap();
-    let error = certificates.reload().unwrap_err().to_string();
+    let error = certificates.replace(&config).unwrap_err().to_string();
     assert!(error.contains("tls.certificates[1]"), "{error}");
     let (met, _) = meet(&acceptor, &old_roots, "one.example").await;
     assert_eq!(met.unwrap().0, old, "the good half of a bad reload is not shown");
 
     write_certificate(folder.path(), "two", &["two.example"]);
-    certificates.reload().unwrap();
+    certificates.replace(&config).unwrap();
     let client = Arc::new(trusting(&config.certificates));
     let (met, _) = meet(&acceptor, &client, "one.example").await;
     assert_eq!(met.unwrap().0, leaf(&config.certificates[0]));

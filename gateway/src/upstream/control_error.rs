@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-use handover_protocol::contract::{ContractProblem, ContractProblemType};
+use handover_protocol::contract::ContractProblem;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap};
 
@@ -90,26 +90,6 @@ impl ControlError {
             Self::Unauthorized { .. } => true,
             Self::Tls(fault) => fault.proves_presence(),
             Self::Refused(_) | Self::Unanswered(_) | Self::Unreachable(_) | Self::Nonsense(_) => false,
-        }
-    }
-
-    /// Reads whether the call was certainly not carried out.
-    pub fn was_certainly_not_carried_out(&self) -> bool {
-        match self {
-            Self::Refused(_) | Self::Unauthorized { .. } | Self::Unreachable(_) | Self::Tls(_) => true,
-            Self::Unanswered(_) | Self::Nonsense(_) => false,
-        }
-    }
-
-    /// Returns the kind of refusal, where the server refused as the contract says.
-    pub fn refusal(&self) -> Option<ContractProblemType> {
-        match self {
-            Self::Refused(problem) => Some(problem.kind),
-            Self::Unauthorized { .. }
-            | Self::Unanswered(_)
-            | Self::Unreachable(_)
-            | Self::Tls(_)
-            | Self::Nonsense(_) => None,
         }
     }
 
