@@ -15,6 +15,8 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
+use crate::fleet::Pair;
+
 /// Somebody who draws one stroke after the other, comes back at once when cut off, and says again what was not
 /// acknowledged.
 struct Person {
@@ -77,10 +79,10 @@ async fn stay(url: &str, name: &str, saved: &AtomicU64) -> Option<()> {
 
 /// How the server ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     /// Its process is gone at once.
     Killed,
-    /// It stands still with its sockets open, and wakes up much later.
+    /// It stands still with its sockets open, and may wake up much later.
     Stopped,
 }
 
@@ -269,17 +271,8 @@ async fn boards_of_an_opaque_server_go_elsewhere_once_somebody_says_that_it_is_d
 
 #[tokio::test]
 async fn a_cordoned_server_keeps_what_it_has_and_gets_nothing_new_also_after_a_restart() {
-    let database = Database::fresh().await;
-    let server = async |name: &str| {
-        BoardServer::builder(Program::Reference, name, "r1", &database)
-            .start()
-            .await
-    };
-    let (first, second) = (server("board-1").await, server("board-2").await);
-    let gateway = Gateway::builder("r1")
-        .server(&first)
-        .server(&second)
-        .route(&Route::whiteboard());
+    let pair = Pair::of_releases(["r1", "r1"], Duration::ZERO).await;
+    let gateway = pair.gateway(&Route::whiteboard());
     let mut gateway = gateway.start().await;
     gateway.all_ready().await;
     let ann = handover_tests::User::join(gateway.traffic(), "before", "ann").await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use handover_tests::{BoardServer, Database, Gateway, GatewayBuilder, Program, Route, User};
 
-/// Two servers, one a release, on one database.
+/// Two servers on one database.
 pub(crate) struct Pair {
     pub(crate) servers: [BoardServer; 2],
     pub(crate) database: Database,
@@ -18,14 +18,19 @@ pub(crate) struct Fleet {
 }
 
 impl Pair {
-    /// Starts both; boards take so long to load.
+    /// Starts one of each release; boards take so long to load.
     pub(crate) async fn start(load_time: Duration) -> Self {
+        Self::of_releases(["r1", "r2"], load_time).await
+    }
+
+    /// The same of other releases.
+    pub(crate) async fn of_releases(releases: [&str; 2], load_time: Duration) -> Self {
         let database = Database::fresh().await;
         let server = |name, release| {
             let builder = BoardServer::builder(Program::Reference, name, release, &database);
             builder.load_time(load_time).start()
         };
-        let (first, second) = tokio::join!(server("board-1", "r1"), server("board-2", "r2"));
+        let (first, second) = tokio::join!(server("board-1", releases[0]), server("board-2", releases[1]));
         Self {
             servers: [first, second],
             database,

@@ -3,21 +3,18 @@
 use std::time::Duration;
 
 use handover_protocol::admin::{DrainMode, MoveRequest};
-use handover_tests::{BoardServer, Database, Gateway, Program, Route, User, eventually};
+use handover_tests::{Gateway, Route, User, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::fleet::Pair;
+
 #[tokio::test]
 async fn a_server_is_named_serves_boards_outlives_a_restart_and_is_removed() {
-    let database = Database::fresh().await;
-    let server = async |name: &str| {
-        BoardServer::builder(Program::Reference, name, "r1", &database)
-            .start()
-            .await
-    };
-    let (first, second) = (server("board-1").await, server("board-2").await);
+    let pair = Pair::of_releases(["r1", "r1"], Duration::ZERO).await;
+    let [first, second] = &pair.servers;
     let route = Route::whiteboard();
-    let mut gateway = Gateway::builder("r1").server(&first).route(&route).start().await;
+    let mut gateway = Gateway::builder("r1").server(first).route(&route).start().await;
     gateway.all_ready().await;
     let mut naming = json!({
         "url": format!("http://{}", second.traffic()),

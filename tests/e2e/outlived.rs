@@ -1,7 +1,6 @@
 //! A server dies, and the sockets of those who send again by themselves stay open: their sessions go on with the server
 //! that takes the board.
 
-use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -14,52 +13,28 @@ use handover_tests::{
 use serde_json::json;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
 
-/// How the server ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// Its process is gone at once.
-    Killed,
-    /// It stands still with its sockets open.
-    Stopped,
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{self:?}")
-    }
-}
+use crate::deaths::End;
+use crate::fleet::{Fleet, Pair};
 
 /// Two contract servers of one release.
-struct Stage {
-    gateway: Gateway,
-    servers: [BoardServer; 2],
-    database: Database,
-}
+struct Stage(Fleet);
 
 impl Stage {
     async fn start(route: &Route) -> Self {
-        let database = Database::fresh().await;
-        let server = |name| BoardServer::builder(Program::Reference, name, "r1", &database).start();
-        let (first, second) = tokio::join!(server("board-1"), server("board-2"));
-        let gateway = Gateway::builder("r1").server(&first).server(&second).route(route);
-        let gateway = gateway.start().await;
-        gateway.all_ready().await;
-        Self {
-            gateway,
-            servers: [first, second],
-            database,
-        }
+        let pair = Pair::of_releases(["r1", "r1"], Duration::ZERO).await;
+        let gateway = pair.gateway(route);
+        Self(Fleet::behind(gateway, pair).await)
     }
 
     async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        metric(&self.gateway, name, labels).await
+        metric(&self.0.gateway, name, labels).await
     }
 
     /// Returns the server that has board `b`, and the other's name.
     async fn owner(&self) -> (&BoardServer, &str) {
-        let view = self.gateway.admin().board("b").await.expect("it is known");
+        let view = self.0.gateway.admin().board("b").await.expect("it is known");
         let owner = view.server.expect("it is owned");
-        let [first, second] = &self.servers;
+        let [first, second] = &self.0.servers;
         match owner.as_str() == first.name() {
             true => (first, second.name()),
             false => (second, first.name()),
@@ -103,11 +78,11 @@ async fn a_server_that_dies_under_load_closes_no_socket_and_nothing_acknowledged
 
 async fn check(end: End) {
     let stage = &Stage::start(&outliving()).await;
-    let gateway = &stage.gateway;
+    let gateway = &stage.0.gateway;
     let stand = Stand {
         endpoint: Endpoint::plain(&gateway.traffic().to_string()),
         admin: Some(AdminClient::new(gateway.admin().url())),
-        database: stage.database.url(),
+        database: stage.0.database.url(),
     };
     let load = Load {
         scenario: "crash",
@@ -131,7 +106,7 @@ async fn check(end: End) {
         .await;
     };
     more_is_saved(200).await;
-    let dying = &stage.servers[0];
+    let dying = &stage.0.servers[0];
     let owned = gateway.admin().boards(Some("board-1")).await.expect("it lists").boards;
     let orphans: u64 = owned.iter().map(|board| board.sessions).sum();
     assert!(orphans >= 10, "{end}: the boards were spread: {owned:?}");
@@ -168,27 +143,27 @@ async fn check(end: End) {
 #[tokio::test]
 async fn what_was_said_while_nobody_had_the_board_reaches_its_next_server_and_what_was_not_answered_is_counted() {
     let stage = Stage::start(&outliving()).await;
-    let mut ann = User::join(stage.gateway.traffic(), "b", "ann").await;
+    let mut ann = User::join(stage.0.gateway.traffic(), "b", "ann").await;
     draws(&mut ann).await;
     let (dying, heir) = stage.owner().await;
     assert_eq!(stage.metric("handover_unconfirmed_sessions_total", &[]).await, 0.0);
     // It takes what it is told into its socket and does nothing with it.
     dying.process().stop();
     let lost = ann.draw().await;
-    let report = eventually_dead(&stage.gateway, dying.name()).await;
+    let report = eventually_dead(&stage.0.gateway, dying.name()).await;
     assert_eq!(report["unconfirmed_sessions"], 1, "{report}");
     greeted(&mut ann).await;
     ann.draw_again(lost).await;
     ann.saved(lost).await;
     draws(&mut ann).await;
     assert_eq!(stage.metric("handover_unconfirmed_sessions_total", &[]).await, 1.0);
-    let view = stage.gateway.admin().get("/v1/boards/b").await;
+    let view = stage.0.gateway.admin().get("/v1/boards/b").await;
     assert_eq!(
         (&view["server"], &view["sessions"]),
         (&json!(heir), &json!(1)),
         "{view}"
     );
-    let sessions = stage.gateway.admin().get("/v1/boards/b/sessions").await;
+    let sessions = stage.0.gateway.admin().get("/v1/boards/b/sessions").await;
     assert_eq!(sessions["sessions"][0]["switches"], 1, "{sessions}");
 }
 
@@ -207,8 +182,8 @@ async fn eventually_dead(gateway: &Gateway, server: &str) -> serde_json::Value {
 #[tokio::test]
 async fn who_is_in_the_middle_of_a_message_reconnects() {
     let stage = Stage::start(&outliving()).await;
-    let mut ann = User::join(stage.gateway.traffic(), "b", "ann").await;
-    let mut bob = User::join(stage.gateway.traffic(), "b", "bob").await;
+    let mut ann = User::join(stage.0.gateway.traffic(), "b", "ann").await;
+    let mut bob = User::join(stage.0.gateway.traffic(), "b", "bob").await;
     draws(&mut ann).await;
     draws(&mut bob).await;
     ann.send_fragment(Data::Text, "{\"type\":", false).await;
