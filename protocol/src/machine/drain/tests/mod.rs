@@ -2,6 +2,7 @@
 
 mod boards;
 mod controls;
+mod documented;
 mod schedules;
 mod table;
 mod world;
