@@ -2,6 +2,7 @@
 
 pub mod board_server;
 pub mod demo;
+pub mod ending;
 pub mod ledger;
 pub mod lying_relay;
 pub mod report;

@@ -8,12 +8,15 @@ use handover_protocol::admin::DrainStatus;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, sleep_until};
 
-use crate::scenario::Run;
+use crate::scenario::{Arrival, Run};
+use crate::user::Progress;
 
 /// Tells how far a run is.
 pub struct Ticker {
     bar: Option<ProgressBar>,
     told: Option<Instant>,
+    /// The last line about who has come, which is said once.
+    said: Option<String>,
 }
 
 impl Ticker {
@@ -25,7 +28,11 @@ impl Ticker {
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Self { bar, told: None }
+        Self {
+            bar,
+            told: None,
+            said: None,
+        }
     }
 
     /// Says that something begins.
@@ -36,9 +43,42 @@ impl Ticker {
         }
     }
 
+    /// Says how many have come.
+    pub fn gather(&mut self, arrival: &Arrival<'_>) {
+        if let Some(bar) = &self.bar {
+            bar.set_prefix("gathering");
+            bar.set_length(arrival.wanted);
+            bar.set_position(arrival.arrived);
+        }
+        if self.told.get_or_insert_with(Instant::now).elapsed() < Duration::from_secs(1) {
+            return;
+        }
+        self.told = Some(Instant::now());
+        let refusal = match (arrival.progress.last_refusal(), arrival.doubt) {
+            _ if arrival.arrived >= arrival.wanted => String::new(),
+            (Some(refusal), _) => format!("; the last refusal: {refusal}"),
+            (None, Some(doubt)) => format!("; {doubt}"),
+            (None, None) => String::new(),
+        };
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!("{} are here{refusal}", arrival.who));
+            return;
+        }
+        let (arrived, wanted, who) = (arrival.arrived, arrival.wanted, arrival.who);
+        let line = format!("{arrived} of {wanted} {who} are here{refusal}");
+        if self.said.as_ref() != Some(&line) {
+            eprintln!("{line}");
+            self.said = Some(line);
+        }
+    }
+
     /// Lets the users draw, and says each second how far they are.
     pub async fn draw(&mut self, what: &str, run: &Run, duration: Duration) {
-        let progress = run.progress();
+        self.work(what, "changes", &run.progress(), duration).await;
+    }
+
+    /// Looks on while users work, and says each second how many messages of theirs were acknowledged.
+    pub async fn work(&mut self, what: &str, messages: &str, progress: &Progress, duration: Duration) {
         let begun = Instant::now();
         let (acked_before, until) = (progress.acked.load(Relaxed), begun + duration);
         self.begin(what, duration.as_secs());
@@ -46,7 +86,7 @@ impl Ticker {
             sleep_until(until.min(Instant::now() + Duration::from_secs(1))).await;
             let acked = progress.acked.load(Relaxed);
             let line = format!(
-                "{} users, {} changes acknowledged ({:.0} a second), {} unanswered, {} reconnects",
+                "{} users, {} {messages} acknowledged ({:.0} a second), {} unanswered, {} reconnects",
                 progress.served.load(Relaxed),
                 acked,
                 (acked - acked_before) as f64 / begun.elapsed().as_secs_f64(),

@@ -1,5 +1,8 @@
 //! The load test as a process: what its scenarios do to a gateway of their own, and what they report.
 
+mod mistakes;
+mod strangers;
+
 use std::process::{Command, Output};
 
 use handover_tests::binary;
@@ -65,21 +68,18 @@ fn readers_that_stop_are_felt_and_cost_neither_the_others_nor_the_gateway() {
         slow["gateway_growth_bytes"].as_u64() <= slow["gateway_growth_bytes_max"].as_u64(),
         "{slow}"
     );
+    let bytes = |key: &str| slow["gateway_memory"][key].as_u64().expect("it was weighed");
+    assert_eq!(
+        slow["gateway_growth_bytes"].as_u64(),
+        Some(bytes("meanwhile_max_bytes").saturating_sub(bytes("before_median_bytes"))),
+        "{slow}"
+    );
+    assert_eq!(slow["gateway_memory"]["weighed_by"], "operating_system", "{slow}");
+    // All of it runs on this machine.
+    assert_eq!(slow["seen_at"], "other", "{slow}");
     let counted = |key: &str| slow[key]["n"].as_u64();
     assert!(
         counted("latency_before_ms") > Some(0) && counted("latency_ms") > Some(0),
         "{slow}"
     );
-}
-
-#[test]
-fn an_authority_that_cannot_be_read_is_named_with_the_way_out() {
-    let script = handover_tests::workspace().join("docs/examples/loadtest.toml");
-    let script = script.display();
-    let ran = run(&format!(
-        "target --target wss://127.0.0.1:1 --ca /nowhere.pem --user {script}"
-    ));
-    let told = String::from_utf8_lossy(&ran.stderr);
-    assert_eq!(ran.status.code(), Some(1), "{told}");
-    assert!(told.contains("/nowhere.pem") && told.contains("--ca"), "{told}");
 }

@@ -26,12 +26,15 @@ fn section(page: &mut String, report: &Report) {
     let class = if report.ok { "ok" } else { "failed" };
     let _ = write!(
         page,
-        r#"<header class="{class}"><h1>{}: {}</h1><p>{} sessions on {} boards (and {} boards with nobody on them), {} changes a second</p></header>"#,
+        r#"<header class="{class}"><h1>{}: {}</h1><p>{} sessions on {} boards{}, {} changes a second</p></header>"#,
         escape(report.scenario),
         verdict(report),
         load.sessions,
         load.boards,
-        load.idle_boards,
+        match load.idle_boards {
+            0 => String::new(),
+            idle => format!(" (and {idle} boards with nobody on them)"),
+        },
         load.rate
     );
     figures(page, report);

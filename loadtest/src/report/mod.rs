@@ -3,6 +3,7 @@
 mod blackout;
 mod distribution;
 mod html;
+mod memory;
 mod plot;
 mod quantiles;
 mod recovery;
@@ -17,9 +18,10 @@ use crate::ledger::{Finding, Totals, Verdict};
 pub use blackout::{Blackouts, MoveTimes, measure_blackouts};
 pub use distribution::Distribution;
 pub use html::in_html;
+pub use memory::{MemoryGrowth, MemoryTrace, WeighedBy};
 pub use quantiles::{Quantiles, SAMPLES_ENOUGH};
 pub use recovery::CrashReport;
-pub use slow::{Jammed, SlowReport};
+pub use slow::{End, Jammed, SeenAt, SlowReport};
 pub use tables::{CallReport, ProcessReport, RoundReport, TracePoint};
 pub use text::in_words;
 
@@ -39,7 +41,6 @@ pub struct Report {
     /// Changes acknowledged and not in the database.
     pub not_saved: u64,
     /// Whether there was a database to compare with; without one nothing is said of what is there.
-    #[serde(skip)]
     pub has_database: bool,
     /// Boards left on a source.
     pub not_moved: u64,

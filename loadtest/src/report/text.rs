@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::quantiles::{Quantiles, SAMPLES_ENOUGH};
-use super::{ReleaseReport, Report, SlowReport};
+use super::{End, ReleaseReport, Report, SlowReport, WeighedBy};
 
 /// Writes the report for people.
 pub fn in_words(report: &Report) -> String {
@@ -15,10 +15,14 @@ pub fn in_words(report: &Report) -> String {
 
 fn write_report(out: &mut String, report: &Report) -> fmt::Result {
     let load = &report.load;
+    let idle = match load.idle_boards {
+        0 => String::new(),
+        idle => format!(" (and {idle} boards with nobody on them)"),
+    };
     writeln!(
         out,
-        "{} users on {} boards (and {} boards with nobody on them), {} changes a second",
-        load.sessions, load.boards, load.idle_boards, load.rate
+        "{} users on {} boards{idle}, {} changes a second",
+        load.sessions, load.boards, load.rate
     )?;
     if let Some(release) = &report.release {
         write_release(out, report, release)?;
@@ -38,6 +42,12 @@ fn write_report(out: &mut String, report: &Report) -> fmt::Result {
     }
     if report.release.is_some() {
         writeln!(out, "  not moved  {:>6}", report.not_moved)?;
+    }
+    if !report.has_database && totals.sent > 0 && totals.acked == 0 {
+        writeln!(
+            out,
+            "  nothing was acknowledged: does the server say what recognise.ack waits for?"
+        )?;
     }
     for found in &report.findings {
         writeln!(out, "  {}: {}", found.kind.replace('_', " "), found.finding.count())?;
@@ -124,13 +134,27 @@ fn write_sights(out: &mut String, report: &Report) -> fmt::Result {
 
 fn write_slow(out: &mut String, slow: &SlowReport) -> fmt::Result {
     let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
-    writeln!(
-        out,
-        "\n  {} readers stopped; {} connections at once were full, {:.1} MiB waited for them in the gateway's kernel",
-        slow.stopped,
-        slow.waiting_connections,
-        mib(slow.waiting_bytes)
-    )?;
+    let (stopped, full, waiting) = (slow.stopped, slow.waiting_connections, mib(slow.waiting_bytes));
+    match slow.seen_at {
+        End::Other => writeln!(
+            out,
+            "\n  {stopped} readers stopped; {full} connections at once were full, {waiting:.1} MiB waited for them in the kernel at the other end"
+        )?,
+        End::Own => {
+            let unread = slow.unread_bytes.unwrap_or_default() as f64 / 1024.0;
+            writeln!(
+                out,
+                "\n  {stopped} readers stopped; {full} connections were full, {waiting:.1} MiB that others were shown did not come to them"
+            )?;
+            writeln!(
+                out,
+                "  reckoned from this end, where {unread:.1} KiB lay unread: the other is on another machine or in another network namespace"
+            )?;
+        }
+    }
+    if let Some(stalls) = slow.stalls.filter(|stalls| *stalls > 0) {
+        writeln!(out, "  {stalls} sessions were ended by the gateway (stall_timeout)")?;
+    }
     if !slow.was_felt() {
         let way_out = "show more (--shown-pad, --rate) or for longer (--duration)";
         writeln!(out, "  none of them was felt, so nothing was shown; {way_out}")?;
@@ -138,11 +162,16 @@ fn write_slow(out: &mut String, slow: &SlowReport) -> fmt::Result {
     for (end, count) in &slow.ends {
         writeln!(out, "    {count} were ended: {end}")?;
     }
-    if let Some(growth) = slow.gateway_growth_bytes {
-        let (growth, most) = (mib(growth), mib(slow.gateway_growth_bytes_max));
+    if let Some(memory) = &slow.gateway_memory {
+        let (before, most) = (mib(memory.before_median_bytes), mib(memory.meanwhile_max_bytes));
+        let (growth, growth_max) = (mib(memory.bytes()), mib(slow.gateway_growth_bytes_max));
+        let by = match memory.weighed_by {
+            WeighedBy::OperatingSystem => "",
+            WeighedBy::Metrics => ", by its own metrics",
+        };
         writeln!(
             out,
-            "  the gateway's memory grew by {growth:.1} MiB at most, and may by {most:.1}"
+            "  the gateway's memory grew by {growth:.1} MiB, and may by {growth_max:.1}: {before:.1} MiB before (median), {most:.1} at most meanwhile{by}"
         )?;
     }
     write_quantiles(out, "others before", "changes", &slow.latency_before_ms)?;

@@ -1,22 +1,31 @@
 //! The gateway's admin API, as far as a load test asks it.
 
+use std::fmt;
 use std::time::Duration;
 
 use handover_protocol::admin::{
     BoardList, BoardView, DrainRequest, DrainStatus, MoveList, MoveRecord, ServerList, ServerView,
 };
 use handover_protocol::id::DrainId;
-use reqwest::{Client, Response};
+use reqwest::{Client, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 
 use crate::report::MoveTimes;
 use crate::user::Clock;
 
 /// A client of the admin API at one base URL.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct AdminClient {
     base: String,
+    token: Option<String>,
     http: Client,
+}
+
+impl fmt::Debug for AdminClient {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Whoever has the token may call.
+        formatter.debug_tuple("AdminClient").field(&self.base).finish()
+    }
 }
 
 /// A call to the admin API that brought no answer that could be used.
@@ -48,8 +57,16 @@ impl AdminClient {
     pub fn new(base: &str) -> Self {
         Self {
             base: base.trim_end_matches('/').to_owned(),
+            token: None,
             http: Client::new(),
         }
+    }
+
+    /// Shows a token with each call.
+    #[must_use]
+    pub fn with_token(self, token: String) -> Self {
+        let token = Some(token);
+        Self { token, ..self }
     }
 
     /// Starts a drain, which is asked for afterwards by the id in the request.
@@ -58,7 +75,7 @@ impl AdminClient {
     /// When the gateway does not answer or refuses.
     pub async fn start_drain(&self, request: &DrainRequest) -> Result<(), AdminError> {
         let url = format!("{}/v1/drains", self.base);
-        let call = self.http.post(&url).json(request).timeout(TIMEOUT).send().await;
+        let call = self.call(self.http.post(&url).json(request)).send().await;
         answered(&url, call).await?;
         Ok(())
     }
@@ -112,7 +129,7 @@ impl AdminClient {
     /// When the gateway does not answer.
     pub async fn metrics(&self) -> Result<String, AdminError> {
         let url = format!("{}/metrics", self.base);
-        let response = answered(&url, self.http.get(&url).timeout(TIMEOUT).send().await).await?;
+        let response = answered(&url, self.call(self.http.get(&url)).send().await).await?;
         response.text().await.map_err(|source| AdminError::Call { url, source })
     }
 
@@ -122,7 +139,7 @@ impl AdminClient {
     /// When the gateway does not answer or refuses.
     pub async fn read(&self, path: &str) -> Result<Vec<u8>, AdminError> {
         let url = format!("{}{path}", self.base);
-        let response = answered(&url, self.http.get(&url).timeout(TIMEOUT).send().await).await?;
+        let response = answered(&url, self.call(self.http.get(&url)).send().await).await?;
         let body = response.bytes().await;
         body.map(|body| body.to_vec())
             .map_err(|source| AdminError::Call { url, source })
@@ -130,13 +147,21 @@ impl AdminClient {
 
     /// Reads whether the gateway says that it is ready.
     pub async fn is_ready(&self) -> bool {
-        let call = self.http.get(format!("{}/readyz", self.base)).timeout(TIMEOUT).send();
+        let call = self.call(self.http.get(format!("{}/readyz", self.base))).send();
         call.await.is_ok_and(|response| response.status().is_success())
+    }
+
+    fn call(&self, request: RequestBuilder) -> RequestBuilder {
+        let request = request.timeout(TIMEOUT);
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 
     async fn fetch<T: DeserializeOwned>(&self, path: &str) -> Result<T, AdminError> {
         let url = format!("{}{path}", self.base);
-        let call = self.http.get(&url).timeout(TIMEOUT).send().await;
+        let call = self.call(self.http.get(&url)).send().await;
         read_json(&url, call).await
     }
 }

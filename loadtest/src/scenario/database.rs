@@ -18,6 +18,15 @@ pub struct Written {
     pub fences: Vec<(BoardId, String)>,
 }
 
+/// Looks whether the board servers' database is there, and can be read, before anybody comes.
+///
+/// # Errors
+/// When it is not: a file is never made here.
+pub async fn find_database(url: &str) -> Result<(), StoreError> {
+    Store::find(url).await?.close().await;
+    Ok(())
+}
+
 /// Reads everything; `user_prefix` tells whose changes have a content that is known.
 ///
 /// # Errors

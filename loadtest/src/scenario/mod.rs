@@ -2,19 +2,21 @@
 
 mod admin;
 mod database;
+mod gauges;
 mod jam;
 mod load;
 mod own_stand;
 mod release;
 mod run;
 mod scales;
+mod tcp_table;
 mod visit;
 mod watch;
 
 pub use admin::{AdminClient, AdminError};
-pub use database::{Written, read_database};
+pub use database::{Written, find_database, read_database};
 pub use load::Load;
 pub use own_stand::{OwnStand, OwnStandError};
-pub use run::{Run, RunError, Stand};
+pub use run::{Arrival, Run, RunError, Stand};
 pub use scales::Scales;
 pub use watch::{Sights, Watch};

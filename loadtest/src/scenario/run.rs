@@ -17,6 +17,7 @@ use crate::user::{Clock, Crowd, Endpoint, GatherError, Micros, Progress, Record}
 
 use super::admin::{AdminClient, AdminError, times_of};
 use super::database::{Written, read_database};
+use super::gauges::stalls;
 use super::jam::Jam;
 use super::load::Load;
 use super::release::Released;
@@ -47,6 +48,20 @@ pub struct Run {
     strike: Option<Strike>,
     gusts: Vec<Micros>,
     jam: Option<Jam>,
+}
+
+/// How many have come so far.
+pub struct Arrival<'a> {
+    /// Of whom.
+    pub who: &'static str,
+    /// How many were let in.
+    pub arrived: u64,
+    /// Of how many.
+    pub wanted: u64,
+    /// Their counters, and why the last one was refused.
+    pub progress: &'a Progress,
+    /// What may keep the others away where nobody was refused.
+    pub doubt: Option<&'a str>,
 }
 
 /// What was struck down, and when.
@@ -85,9 +100,27 @@ impl Run {
     /// # Errors
     /// When somebody is not let in.
     pub async fn begin(stand: Stand, load: Load) -> Result<Self, RunError> {
+        Self::begin_watched(stand, load, |_| {}).await
+    }
+
+    /// As [`Self::begin`]; `tell` is shown again and again how many have arrived.
+    ///
+    /// # Errors
+    /// When somebody is not let in.
+    pub async fn begin_watched(stand: Stand, load: Load, mut tell: impl FnMut(&Arrival<'_>)) -> Result<Self, RunError> {
         let clock = Clock::start();
-        let visitors = visit(&stand, &load, clock, Visit::Draw).await?;
-        let crowd = Crowd::gather(load.crowd(&stand.endpoint)?, clock, GATHER_LIMIT).await?;
+        let visitors = visit(&stand, &load, clock, Visit::Draw, &mut tell).await?;
+        let crowd = load.crowd(&stand.endpoint)?;
+        let tell_of = |progress: &Progress| {
+            tell(&Arrival {
+                who: "users",
+                arrived: progress.served.load(Relaxed),
+                wanted: load.sessions,
+                progress,
+                doubt: None,
+            });
+        };
+        let crowd = Crowd::gather_watched(crowd, clock, GATHER_LIMIT, tell_of).await?;
         crowd.draw();
         Ok(Self {
             stand,
@@ -106,14 +139,26 @@ impl Run {
     /// Looks at boards and processes from now on; `scales` have weighed the processes before anybody came.
     pub fn watch(&mut self, scales: Scales) {
         let messages = self.progress().messages();
-        self.watch = Some(Watch::start(self.stand.admin.as_ref(), self.clock, scales, messages));
+        let mut watch = Watch::start(self.stand.admin.as_ref(), self.clock, scales, messages);
+        if let Some(admin) = &self.stand.admin
+            && self.load.stuck > 0
+        {
+            watch.weigh_by_metrics(admin, self.clock);
+        }
+        self.watch = Some(watch);
     }
 
     /// Lets the readers that are to stop do so, while the others draw on.
-    pub fn jam(&mut self) {
-        let rss = self.watch.as_ref().and_then(Watch::gateway_bytes);
-        self.jam = Some(Jam::begin(self.clock.now(), self.stand.endpoint.port(), rss));
+    pub async fn jam(&mut self) {
+        let stalls = self.stalls().await;
+        self.jam = Some(Jam::begin(self.clock.now(), self.stand.endpoint.port(), stalls));
         self.crowd.jam();
+    }
+
+    /// Asks the gateway how many sessions it has ended because their client took nothing.
+    async fn stalls(&self) -> Option<u64> {
+        let metrics = self.stand.admin.as_ref()?.metrics().await.ok()?;
+        stalls(&metrics)
     }
 
     /// Notes that a process is struck down now: the report tells how its sessions came back.
@@ -166,7 +211,7 @@ impl Run {
     /// When the database or the admin API cannot be read.
     pub async fn finish(mut self) -> Result<Report, RunError> {
         let jammed = match self.jam.take() {
-            Some(jam) => Some(jam.end().await),
+            Some(jam) => Some(jam.end(self.stalls().await).await),
             None => None,
         };
         self.crowd.settle(SETTLE_LIMIT).await;
@@ -179,7 +224,7 @@ impl Run {
             Some(_) | None => Vec::new(),
         };
         let again = match &self.release {
-            Some(_) => visit(&self.stand, &self.load, self.clock, Visit::Look).await?,
+            Some(_) => visit(&self.stand, &self.load, self.clock, Visit::Look, &mut |_| {}).await?,
             None => Vec::new(),
         };
         self.visitors.extend(again);
@@ -213,7 +258,7 @@ impl Run {
             report.crash = Some(crash);
         }
         if let Some(jammed) = jammed {
-            let slow = SlowReport::measure(jammed, self.load.stuck, &records, &report.processes);
+            let slow = SlowReport::measure(jammed, self.load.stuck, &records, sights.gateway_memory.as_ref());
             report.ok &= slow.is_ok();
             report.slow = Some(slow);
         }

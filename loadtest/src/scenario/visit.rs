@@ -1,12 +1,13 @@
 //! Visitors of boards on which nobody stays.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::load::Load;
-use super::run::{GATHER_LIMIT, RunError, SETTLE_LIMIT, Stand};
-use crate::user::{Clock, Crowd, Record};
+use super::run::{Arrival, GATHER_LIMIT, RunError, SETTLE_LIMIT, Stand};
+use crate::user::{Clock, Crowd, Progress, Record};
 
 /// What a round of visitors does on the idle boards.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -17,7 +18,17 @@ pub(super) enum Visit {
     Look,
 }
 
-pub(super) async fn visit(stand: &Stand, load: &Load, clock: Clock, visit: Visit) -> Result<Vec<Record>, RunError> {
+/// Lets visitors come and go, some at a time; `tell` is shown again and again how many have come.
+///
+/// # Errors
+/// When one of them is not let in.
+pub(super) async fn visit(
+    stand: &Stand,
+    load: &Load,
+    clock: Clock,
+    visit: Visit,
+    tell: &mut impl FnMut(&Arrival<'_>),
+) -> Result<Vec<Record>, RunError> {
     let round = match visit {
         Visit::Draw => 0,
         Visit::Look => 1,
@@ -26,7 +37,17 @@ pub(super) async fn visit(stand: &Stand, load: &Load, clock: Clock, visit: Visit
     let mut records = Vec::with_capacity(visitors.len());
     while !visitors.is_empty() {
         let some = visitors.split_off(visitors.len().saturating_sub(VISITORS_AT_ONCE));
-        let crowd = Crowd::gather(some, clock, GATHER_LIMIT).await?;
+        let gone = records.len() as u64;
+        let tell_of = |progress: &Progress| {
+            tell(&Arrival {
+                who: "visitors of idle boards",
+                arrived: gone + progress.served.load(Relaxed),
+                wanted: load.idle_boards,
+                progress,
+                doubt: None,
+            });
+        };
+        let crowd = Crowd::gather_watched(some, clock, GATHER_LIMIT, tell_of).await?;
         if visit == Visit::Draw {
             crowd.draw();
             sleep(VISIT).await;

@@ -11,10 +11,11 @@ use handover_protocol::admin::ServerList;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
-use crate::report::{CallReport, ProcessReport, Quantiles, TracePoint};
+use crate::report::{CallReport, MemoryTrace, ProcessReport, Quantiles, TracePoint, WeighedBy};
 use crate::user::{Clock, Micros};
 
 use super::admin::AdminClient;
+use super::gauges::resident_bytes;
 use super::scales::{Scales, Weight};
 
 /// Looks on until it is asked what it saw.
@@ -32,6 +33,7 @@ struct Seen {
     trace: Vec<TracePoint>,
     calls: BTreeMap<String, Calls>,
     weights: Vec<Weight>,
+    gateway_memory: Option<MemoryTrace>,
 }
 
 #[derive(Default)]
@@ -50,6 +52,8 @@ pub struct Sights {
     pub calls: Vec<CallReport>,
     /// Each process.
     pub processes: Vec<ProcessReport>,
+    /// The gateway's memory; absent where it was not weighed.
+    pub gateway_memory: Option<MemoryTrace>,
 }
 
 impl Watch {
@@ -71,7 +75,7 @@ impl Watch {
         if let Some(admin) = admin {
             watch.trace(admin.clone(), clock);
         }
-        watch.weigh();
+        watch.weigh(clock);
         watch
     }
 
@@ -107,9 +111,21 @@ impl Watch {
         self.asking.shutdown().await;
     }
 
-    /// Returns how much memory of the gateway is resident now; nothing where it is not watched.
-    pub fn gateway_bytes(&self) -> Option<u64> {
-        self.scales.gateway_bytes()
+    /// Asks the gateway itself for its memory, where it is no process that can be looked at.
+    pub fn weigh_by_metrics(&mut self, admin: &AdminClient, clock: Clock) {
+        if self.scales.gateway_bytes().is_some() {
+            return;
+        }
+        let (admin, seen) = (admin.clone(), Arc::clone(&self.seen));
+        self.tasks.spawn(async move {
+            loop {
+                let metrics = admin.metrics().await.ok();
+                if let Some(bytes) = metrics.and_then(|metrics| resident_bytes(&metrics)) {
+                    lock(&seen).note_memory(WeighedBy::Metrics, clock.now(), bytes);
+                }
+                tokio::time::sleep(METRICS_BEAT).await;
+            }
+        });
     }
 
     /// Looks away and tells; so many `sessions` were there, and so many `messages` have crossed the gateway by now.
@@ -128,6 +144,7 @@ impl Watch {
             trace: seen.trace,
             calls: calls.collect(),
             processes: self.scales.reports(&seen.weights, sessions, messages - self.messages),
+            gateway_memory: seen.gateway_memory,
         }
     }
 
@@ -154,14 +171,30 @@ impl Watch {
         });
     }
 
-    fn weigh(&mut self) {
+    fn weigh(&mut self, clock: Clock) {
         let (scales, seen) = (self.scales.clone(), Arc::clone(&self.seen));
         self.tasks.spawn(async move {
             loop {
-                scales.look(&mut lock(&seen).weights);
+                {
+                    let mut seen = lock(&seen);
+                    scales.look(&mut seen.weights);
+                    if let Some(bytes) = scales.gateway_bytes() {
+                        seen.note_memory(WeighedBy::OperatingSystem, clock.now(), bytes);
+                    }
+                }
                 tokio::time::sleep(BEAT).await;
             }
         });
+    }
+}
+
+impl Seen {
+    fn note_memory(&mut self, weighed_by: WeighedBy, at: Micros, bytes: u64) {
+        let empty = || MemoryTrace {
+            weighed_by,
+            looks: Vec::new(),
+        };
+        self.gateway_memory.get_or_insert_with(empty).looks.push((at, bytes));
     }
 }
 
@@ -172,3 +205,5 @@ fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
 
 /// Between two looks.
 const BEAT: Duration = Duration::from_millis(200);
+/// Between two looks at the gateway's metrics, which cost it something.
+const METRICS_BEAT: Duration = Duration::from_secs(1);

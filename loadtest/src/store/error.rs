@@ -1,5 +1,7 @@
 //! What can be wrong with the database.
 
+use std::path::PathBuf;
+
 use handover_protocol::id::IdError;
 use sqlx::sqlite::SqliteError;
 
@@ -9,6 +11,9 @@ pub enum StoreError {
     /// The URL names no database that is spoken here.
     #[error("the database URL must start with sqlite: or postgres:")]
     Url,
+    /// There is no such database.
+    #[error("there is no database file {}; name the one that the board servers write", .0.display())]
+    NoFile(PathBuf),
     /// The database refused or could not be reached.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),

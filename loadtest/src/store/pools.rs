@@ -66,11 +66,26 @@ impl Store {
                 Err(StoreError::Database(sqlx::Error::Configuration(fault))) => {
                     return Err(StoreError::Database(sqlx::Error::Configuration(fault)));
                 }
-                Err(StoreError::Url) => return Err(StoreError::Url),
+                Err(fault @ (StoreError::Url | StoreError::NoFile(_))) => return Err(fault),
                 Err(error) if Instant::now() >= deadline => return Err(error),
                 Err(StoreError::Database(_) | StoreError::Board(_)) => sleep(OPEN_PAUSE).await,
             }
         }
+    }
+
+    /// Opens a database that others have made: where there is no such file, none is made.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and when it is a file that is not there.
+    pub async fn find(url: &str) -> Result<Self, StoreError> {
+        if url.starts_with("sqlite:") {
+            let options = SqliteConnectOptions::from_str(url)?;
+            let file = options.get_filename();
+            if !file.exists() {
+                return Err(StoreError::NoFile(file.to_path_buf()));
+            }
+        }
+        Self::open(url).await
     }
 
     async fn try_open(url: &str) -> Result<Self, StoreError> {

@@ -11,6 +11,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::ledger::{Heeded, judge_alone};
 use crate::report::{Distribution, LoadReport, Quantiles, Report};
+use crate::scenario::Arrival;
+use crate::screen::Ticker;
 use crate::user::{Clock, Endpoint, Progress, Record, Stage};
 
 use super::guest::Guest;
@@ -40,13 +42,13 @@ pub enum TargetError {
     #[error("the prefix makes no board id")]
     Names(#[from] IdError),
     /// Users were not let in.
-    #[error("{served} of {wanted} users were ready within {GATHER_LIMIT:?}; the last refusal: {refusal}")]
+    #[error("{served} of {wanted} users were ready within {GATHER_LIMIT:?}{refusal}")]
     Gather {
         /// How many were.
         served: u64,
         /// Of how many.
         wanted: u64,
-        /// What was said to one of the others.
+        /// What was said to one of the others, behind a semicolon.
         refusal: String,
     },
 }
@@ -55,7 +57,7 @@ pub enum TargetError {
 ///
 /// # Errors
 /// When they are not let in.
-pub async fn run(script: Script, load: &TargetLoad, tell: impl Fn(&Progress)) -> Result<Report, TargetError> {
+pub async fn run(script: Script, load: &TargetLoad, ticker: &mut Ticker) -> Result<Report, TargetError> {
     let (clock, progress) = (Clock::start(), Arc::new(Progress::default()));
     let (stage, _) = watch::channel(Stage::Gather);
     let script = Arc::new(script);
@@ -74,20 +76,35 @@ pub async fn run(script: Script, load: &TargetLoad, tell: impl Fn(&Progress)) ->
         };
         guests.spawn(guest.run());
     }
-    let all_ready = async || progress.served.load(Relaxed) >= load.sessions;
-    if !within(GATHER_LIMIT, all_ready).await {
-        return Err(TargetError::Gather {
-            served: progress.served.load(Relaxed),
+    ticker.say(&format!("{} users gather at {}", load.sessions, load.target));
+    let doubt = script.ready.as_ref().map(|ready| {
+        let ready = ready.as_str();
+        format!("nobody was refused: does the server say what recognise.ready waits for, {ready:?}?")
+    });
+    let deadline = Instant::now() + GATHER_LIMIT;
+    while progress.served.load(Relaxed) < load.sessions {
+        if Instant::now() >= deadline {
+            return Err(TargetError::Gather {
+                served: progress.served.load(Relaxed),
+                wanted: load.sessions,
+                refusal: match (progress.last_refusal(), &doubt) {
+                    (Some(refusal), _) => format!("; the last refusal: {refusal}"),
+                    (None, Some(doubt)) => format!("; {doubt}"),
+                    (None, None) => String::new(),
+                },
+            });
+        }
+        ticker.gather(&Arrival {
+            who: "users",
+            arrived: progress.served.load(Relaxed),
             wanted: load.sessions,
-            refusal: progress.last_refusal().unwrap_or_else(|| "none".to_owned()),
+            progress: &progress,
+            doubt: doubt.as_deref(),
         });
+        sleep(LOOK).await;
     }
     stage.send_replace(Stage::Draw { since: clock.now() });
-    let until = Instant::now() + load.duration;
-    while Instant::now() < until {
-        sleep(Duration::from_secs(1).min(until - Instant::now())).await;
-        tell(&progress);
-    }
+    ticker.work("talking", "messages", &progress, load.duration).await;
     stage.send_replace(Stage::Settle);
     let mut last = (0, Instant::now());
     while last.1.elapsed() < SETTLE_LIMIT && (progress.unanswered() > 0 || last.1.elapsed() < QUIET) {
@@ -130,17 +147,6 @@ fn report(records: &[Record], load: &TargetLoad, script: &Script) -> Report {
     report.latency_distribution = Distribution::of(latencies());
     report.ok &= records.len() as u64 == load.sessions;
     report
-}
-
-async fn within(limit: Duration, check: impl AsyncFn() -> bool) -> bool {
-    let deadline = Instant::now() + limit;
-    while !check().await {
-        if Instant::now() >= deadline {
-            return false;
-        }
-        sleep(LOOK).await;
-    }
-    true
 }
 
 const GATHER_LIMIT: Duration = Duration::from_secs(60);

@@ -39,6 +39,19 @@ impl Crowd {
     /// # Errors
     /// When not all of them are welcomed within `limit`.
     pub async fn gather(plans: Vec<Plan>, clock: Clock, limit: Duration) -> Result<Self, GatherError> {
+        Self::gather_watched(plans, clock, limit, |_| {}).await
+    }
+
+    /// As [`Self::gather`]; `tell` is shown the counters again and again meanwhile.
+    ///
+    /// # Errors
+    /// When not all of them are welcomed within `limit`.
+    pub async fn gather_watched(
+        plans: Vec<Plan>,
+        clock: Clock,
+        limit: Duration,
+        mut tell: impl FnMut(&Progress),
+    ) -> Result<Self, GatherError> {
         let progress = Arc::new(Progress::default());
         let (stage, _) = watch::channel(Stage::Gather);
         let (gusts, _) = watch::channel(0);
@@ -47,12 +60,14 @@ impl Crowd {
         let deadline = Instant::now() + limit;
         for plan in plans {
             while users.len() as u64 >= progress.served.load(Relaxed) + CONNECTING_MAX && Instant::now() < deadline {
+                tell(&progress);
                 sleep(POLL).await;
             }
             let user = VirtualUser::new(plan, clock, stage.subscribe(), gusts.subscribe(), Arc::clone(&progress));
             users.spawn(user.run());
         }
         while progress.served.load(Relaxed) < wanted {
+            tell(&progress);
             if Instant::now() >= deadline {
                 return Err(GatherError {
                     served: progress.served.load(Relaxed),

@@ -4,11 +4,13 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
@@ -120,6 +122,16 @@ impl Endpoint {
         format!("{scheme}://{}{path}", self.authority)
     }
 
+    /// Looks whether somebody listens there, and is to be trusted where TLS is spoken.
+    ///
+    /// # Errors
+    /// When that is not so within 10 s.
+    pub async fn knock(&self) -> io::Result<()> {
+        let connected = timeout(KNOCK_TIMEOUT, self.connect(Reader::Prompt)).await;
+        connected.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))?;
+        Ok(())
+    }
+
     /// Connects; `reader` decides how much the kernel takes for a user who does not read.
     ///
     /// # Errors
@@ -207,6 +219,9 @@ fn system_authorities() -> Result<RootCertStore, EndpointError> {
         (_taken, _left_out) => Ok(roots),
     }
 }
+
+/// Longer than any network needs that a load test makes sense over.
+const KNOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A few messages.
 const STUCK_RECV_BYTES: u32 = 4 * 1024;

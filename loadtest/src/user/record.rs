@@ -8,6 +8,7 @@ use handover_protocol::id::BoardId;
 use crate::ledger::{SocketTestimony, Testimony, UserName};
 
 use super::clock::Micros;
+use super::plan::Reader;
 
 /// Everything one user did and saw, with times.
 #[derive(Debug, Clone)]
@@ -26,6 +27,10 @@ pub struct Record {
     pub refusals: u64,
     /// Whether the user was connected and welcomed at the end.
     pub is_served: bool,
+    /// How it read.
+    pub reader: Reader,
+    /// Bytes of the messages that came while readers had stopped.
+    pub jam_bytes: u64,
     /// Whether the user stayed until nobody drew any more.
     pub stayed: bool,
 }
@@ -129,6 +134,8 @@ impl Record {
             sockets: Vec::new(),
             refusals: 0,
             is_served: false,
+            reader: Reader::Prompt,
+            jam_bytes: 0,
             stayed: true,
         }
     }

@@ -60,7 +60,10 @@ impl VirtualUser {
         progress: Arc<Progress>,
     ) -> Self {
         Self {
-            record: Record::new(plan.board.clone(), plan.user()),
+            record: Record {
+                reader: plan.reader,
+                ..Record::new(plan.board.clone(), plan.user())
+            },
             rng: SmallRng::seed_from_u64(plan.number),
             plan,
             clock,
@@ -245,7 +248,12 @@ impl VirtualUser {
 
     fn take(&mut self, message: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>) -> Heed {
         match message {
-            Some(Ok(Message::Text(text))) => self.hear(&text),
+            Some(Ok(Message::Text(text))) => {
+                if matches!(*self.stage.borrow(), Stage::Jam { .. }) {
+                    self.record.jam_bytes += text.len() as u64;
+                }
+                self.hear(&text)
+            }
             Some(Ok(Message::Close(frame))) => {
                 // 1005: the frame carried no code (RFC 6455 section 7.4.1).
                 Heed::Go(SocketEnd::Closed(frame.map_or(1005, |frame| frame.code.into())))

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use handover_loadtest::demo::{become_bound_program, raise_open_files};
+use handover_loadtest::ending::Ending;
 
 use options::{Kind, Options};
 use running::{perform, target};
@@ -23,9 +24,16 @@ async fn main() -> ExitCode {
     if let Err(error) = raise_open_files() {
         eprintln!("cannot raise the limit of open files, many users will not fit: {error}");
     }
+    let mut ending = match Ending::new() {
+        Ok(ending) => ending,
+        Err(error) => {
+            eprintln!("cannot heed signals: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let result = match options.run {
-        Kind::Gateway(scenario) => perform(scenario).await,
-        Kind::Target(options) => target(&options).await,
+        Kind::Gateway(scenario) => perform(scenario, &mut ending).await,
+        Kind::Target(options) => target(&options, &mut ending).await,
     };
     match result {
         Ok(report) if report.is_ok() => ExitCode::SUCCESS,
@@ -36,7 +44,7 @@ async fn main() -> ExitCode {
                 "{}",
                 causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
             );
-            ExitCode::FAILURE
+            ExitCode::from(error.code())
         }
     }
 }

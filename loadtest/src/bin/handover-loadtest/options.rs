@@ -1,6 +1,6 @@
 //! What `handover-loadtest` can be told, and how it prints.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -75,8 +75,8 @@ pub(super) enum Scenario {
         #[command(flatten)]
         load: LoadOptions,
         /// How often.
-        #[arg(long, default_value_t = 5)]
-        rounds: u32,
+        #[arg(long, default_value_t = 5, value_parser = parse_count, allow_negative_numbers = true)]
+        rounds: u64,
     },
     /// Many sessions that say nothing, and a few that draw.
     Idle {
@@ -94,7 +94,7 @@ pub(super) enum Scenario {
         #[command(flatten)]
         load: LoadOptions,
         /// Which share of the sessions, from 0 to 1.
-        #[arg(long, default_value_t = 0.1, value_parser = parse_share)]
+        #[arg(long, default_value_t = 0.1, value_parser = parse_share, allow_negative_numbers = true)]
         share: f64,
     },
 }
@@ -110,19 +110,19 @@ pub(super) struct TargetOptions {
     #[arg(long, value_name = "FILE")]
     pub(super) user: PathBuf,
     /// Virtual users.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = parse_count, allow_negative_numbers = true)]
     pub(super) sessions: u64,
     /// Boards that they are spread over.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = parse_count, allow_negative_numbers = true)]
     pub(super) boards: u64,
     /// Messages per second, of all users.
-    #[arg(long, default_value_t = 100.0)]
+    #[arg(long, default_value_t = 100.0, value_parser = parse_rate, allow_negative_numbers = true)]
     pub(super) rate: f64,
     /// How long they talk.
     #[arg(long, value_parser = humantime::parse_duration, default_value = "10s")]
     pub(super) duration: Duration,
     /// Stands before the names of boards and users [default: one of its own for each run].
-    #[arg(long)]
+    #[arg(long, value_parser = parse_prefix)]
     pub(super) prefix: Option<String>,
     #[command(flatten)]
     pub(super) printing: Printing,
@@ -167,7 +167,7 @@ pub(super) struct DrainOptions {
     #[arg(long, value_enum, default_value_t = Mode::Auto)]
     pub(super) mode: Mode,
     /// Moves begun per second; 0 sets no limit [default: 50; 0 for `drain`].
-    #[arg(long)]
+    #[arg(long, value_parser = parse_rate, allow_negative_numbers = true)]
     pub(super) boards_per_second: Option<f64>,
     /// Moves under way at once [default: 32; 128 for `drain`].
     #[arg(long)]
@@ -191,25 +191,28 @@ pub(super) struct LoadOptions {
     #[arg(long, conflicts_with = "traffic")]
     pub(super) tls: bool,
     /// The gateway's admin API, such as http://127.0.0.1:8081; `release` and `drain` need it with --traffic.
-    #[arg(long, requires = "traffic")]
+    #[arg(long, requires = "traffic", value_name = "URL")]
     pub(super) admin: Option<String>,
-    /// The board servers' database: a sqlite: or postgres: URL.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    /// A file with the token that the admin API asks for.
+    #[arg(long, requires = "admin", value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
+    /// The board servers' database: a sqlite: or postgres: URL; an own stand's is a file of its own without it.
+    #[arg(long, env = "HANDOVER_LOADTEST_DATABASE", hide_env_values = true, value_name = "URL")]
     pub(super) database: Option<String>,
     /// The gateway's process, whose memory is looked at; an own stand's are known.
-    #[arg(long, requires = "traffic")]
+    #[arg(long, requires = "traffic", value_name = "PID")]
     pub(super) gateway_pid: Option<i32>,
     /// Virtual users.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = parse_count, allow_negative_numbers = true)]
     pub(super) sessions: u64,
     /// Boards that they draw on.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = parse_count, allow_negative_numbers = true)]
     pub(super) boards: u64,
     /// Boards that somebody draws on and leaves beforehand [default: 2; 20000 for `drain`].
     #[arg(long)]
     pub(super) idle_boards: Option<u64>,
     /// Changes per second, of all users.
-    #[arg(long, default_value_t = 100.0)]
+    #[arg(long, default_value_t = 100.0, value_parser = parse_rate, allow_negative_numbers = true)]
     pub(super) rate: f64,
     /// Bytes of filler in each change.
     #[arg(long, default_value_t = 0)]
@@ -224,7 +227,7 @@ pub(super) struct LoadOptions {
     #[arg(long, value_parser = humantime::parse_duration, default_value = "0s")]
     pub(super) load_time: Duration,
     /// Stands before the names of boards and users [default: one of its own for each run].
-    #[arg(long)]
+    #[arg(long, value_parser = parse_prefix)]
     pub(super) prefix: Option<String>,
     #[command(flatten)]
     pub(super) printing: Printing,
@@ -262,6 +265,22 @@ impl Scenario {
             | Self::Storm { load, .. }
             | Self::Idle { load, .. }
             | Self::Slow { load, .. } => load,
+        }
+    }
+
+    /// Reads whether it begins a drain.
+    pub(super) fn drains(&self) -> bool {
+        match self {
+            Self::Release { .. } | Self::Drain { .. } => true,
+            Self::Steady(_) | Self::Crash { .. } | Self::Storm { .. } | Self::Idle { .. } | Self::Slow { .. } => false,
+        }
+    }
+
+    /// Says what goes on when it is broken off: an own stand ends with it.
+    pub(super) fn left_behind(&self) -> &'static str {
+        match self.drains() && self.load().traffic.is_some() {
+            true => "; a drain that was begun goes on: handover drain list",
+            false => "",
         }
     }
 
@@ -322,9 +341,14 @@ impl LoadOptions {
     /// Returns the stand that there is already.
     pub(super) fn stand(&self) -> Result<Stand, Failure> {
         let traffic = self.traffic.as_deref().unwrap_or_default();
+        let admin = self.admin.as_deref().map(AdminClient::new);
+        let admin = match (admin, &self.token_file) {
+            (Some(admin), Some(file)) => Some(admin.with_token(read_token(file)?)),
+            (admin, _) => admin,
+        };
         Ok(Stand {
             endpoint: Endpoint::read(traffic, self.trust.ca.as_deref())?,
-            admin: self.admin.as_deref().map(AdminClient::new),
+            admin,
             database: self.database.clone().unwrap_or_default(),
         })
     }
@@ -373,21 +397,37 @@ impl LoadOptions {
 }
 
 impl Printing {
+    /// Looks whether the page can be written, before anything is spent on it. What is there stays as it is until then.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let Some(path) = &self.html else { return Ok(()) };
+        let is_new = !path.exists();
+        let mut options = std::fs::OpenOptions::new();
+        let opened = options.append(true).create(true).open(path);
+        opened.map_err(|source| Failure::Html {
+            path: path.clone(),
+            source,
+        })?;
+        if is_new {
+            // A run that comes to nothing leaves no empty page.
+            let _ = std::fs::remove_file(path);
+        }
+        Ok(())
+    }
+
     /// Prints the report as it was asked for.
     pub(super) fn print(&self, report: &Report) -> Result<(), Failure> {
-        if let Some(path) = &self.html {
-            std::fs::write(path, in_html(report)).map_err(|source| Failure::Html {
-                path: path.clone(),
-                source,
-            })?;
-        }
         if self.json || self.output == Output::Json {
             let json = serde_json::to_string_pretty(report).expect("a report always serializes");
             println!("{json}");
         } else {
             println!("{}", in_words(report));
         }
-        Ok(())
+        // Last: a disk that is full costs the page only.
+        let Some(path) = &self.html else { return Ok(()) };
+        std::fs::write(path, in_html(report)).map_err(|source| Failure::Html {
+            path: path.clone(),
+            source,
+        })
     }
 }
 
@@ -403,11 +443,46 @@ fn parse_share(text: &str) -> Result<f64, String> {
     }
 }
 
+fn parse_count(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(count @ 1..) => Ok(count),
+        Ok(0) | Err(_) => Err("give a whole number, 1 or more".to_owned()),
+    }
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate >= 0.0 => Ok(rate),
+        Ok(_) | Err(_) => Err("give a number a second, 0 or more".to_owned()),
+    }
+}
+
+fn parse_prefix(text: &str) -> Result<String, String> {
+    let is_meant = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    match text.len() <= PREFIX_BYTES_MAX && text.bytes().all(is_meant) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "give at most {PREFIX_BYTES_MAX} letters, digits, dashes, dots or underscores"
+        )),
+    }
+}
+
+fn read_token(file: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|source| Failure::Token {
+        path: file.to_owned(),
+        source,
+    })?;
+    Ok(text.trim().to_owned())
+}
+
 const EXIT_CODES: &str = "Exit codes:
-  0  nothing was lost, doubled, reordered or left behind, and everybody is served
-  1  the run could not be carried through; standard error says why
-  2  the command line is wrong
-  3  the ledger found something, or the release did not end well: see the report";
+  0    nothing was lost, doubled, reordered or left behind, and everybody is served
+  1    the run could not be carried through; standard error says why
+  2    the command line is wrong
+  3    the ledger found something, or the release did not end well: see the report
+  130  Ctrl-C, or another request to end; there is no report";
+/// Names of boards and users are made of it, and stay short enough for every URL.
+const PREFIX_BYTES_MAX: usize = 64;
 const IDLE_BOARDS: u64 = 2;
 pub(super) const DRAIN_IDLE_BOARDS: u64 = 20_000;
 /// With this much in each change a reader that stops is felt within seconds: a kernel takes megabytes in its place.
