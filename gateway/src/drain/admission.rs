@@ -31,12 +31,8 @@ impl Drains {
                 Err(StartError::KeyReused { id: job.id.clone() })
             };
         }
-        if let Some(job) = asked.id.as_ref().and_then(|id| jobs.get(id)) {
-            return if job.original == asked {
-                Ok((Arc::clone(job), false))
-            } else {
-                Err(StartError::Exists { id: job.id.clone() })
-            };
+        if let Some(job) = named(&jobs, &asked)? {
+            return Ok((job, false));
         }
         let request = self.defaults.load().complete(&asked);
         let plan = DrainPlan::new(&request, &servers)?;
@@ -61,6 +57,11 @@ impl Drains {
                 Entry::Occupied(_) => id = random_id(),
             }
         }
+    }
+
+    /// Finds the drain that the same request has started already.
+    pub(super) fn started_before(&self, asked: &DrainRequest) -> Option<Arc<Job>> {
+        named(&self.jobs(), asked).ok().flatten()
     }
 
     /// Says why a request that makes sense would be refused now.
@@ -119,6 +120,15 @@ impl Drains {
             return Err(StartError::NoHome { release });
         }
         Ok(())
+    }
+}
+
+/// Finds the drain of the request's id, which has to be of the same request.
+fn named(jobs: &BTreeMap<DrainId, Arc<Job>>, asked: &DrainRequest) -> Result<Option<Arc<Job>>, StartError> {
+    match asked.id.as_ref().and_then(|id| jobs.get(id)) {
+        Some(job) if job.original == *asked => Ok(Some(Arc::clone(job))),
+        Some(job) => Err(StartError::Exists { id: job.id.clone() }),
+        None => Ok(None),
     }
 }
 

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use handover_protocol::ServerName;
 use handover_protocol::admin::{
-    BoardView, DrainMode, DrainPreview, DrainRequest, Hindrance, Pace, PlannedBoard, PreviewTotals,
+    BoardView, DrainMode, DrainPreview, DrainRequest, DrainState, Hindrance, Pace, PlannedBoard, PreviewTotals,
 };
 use handover_protocol::machine::drain::{TargetLoad, Terms, advice, spread};
 
 use super::desk::Drains;
+use super::job::Job;
 use super::plan::DrainPlan;
 use super::refusal::StartError;
 
@@ -19,6 +20,9 @@ impl Drains {
     /// # Errors
     /// When the request makes no sense; what would only be refused now is told as a problem of the preview.
     pub async fn preview(&self, request: &DrainRequest) -> Result<DrainPreview, StartError> {
+        if let Some(job) = self.started_before(request) {
+            return Ok(started_already(&job, self.state_of(&job)));
+        }
         let request = &self.defaults.load().complete(request);
         let terms = Terms::from(request);
         let plan = DrainPlan::new(request, &self.fleet.servers())?;
@@ -61,6 +65,7 @@ impl Drains {
             totals,
             truncated: planned.len() > BOARDS_MAX,
             boards: planned.into_iter().take(BOARDS_MAX).collect(),
+            started_already: None,
         })
     }
 
@@ -93,6 +98,21 @@ impl Drains {
 
     fn loads(&self, targets: &[ServerName]) -> Vec<TargetLoad> {
         targets.iter().filter_map(|server| self.fleet.target(server)).collect()
+    }
+}
+
+/// Tells of a request that would start nothing, since the same has started a drain before.
+fn started_already(job: &Job, state: DrainState) -> DrainPreview {
+    DrainPreview {
+        acceptable: true,
+        problems: Vec::new(),
+        sources: job.plan.sources.clone(),
+        targets: job.plan.targets.clone(),
+        totals: PreviewTotals::default(),
+        estimate_seconds: 0.0,
+        boards: Vec::new(),
+        truncated: false,
+        started_already: Some(state),
     }
 }
 

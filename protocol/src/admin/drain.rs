@@ -224,6 +224,9 @@ pub struct DrainPreview {
     pub boards: Vec<PlannedBoard>,
     /// Whether there are more boards than are listed.
     pub truncated: bool,
+    /// Where the drain stands that the same request has started already: nothing would be started, and no board is listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_already: Option<DrainState>,
 }
 
 /// The boards of a drain that was not started.

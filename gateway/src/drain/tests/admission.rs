@@ -94,3 +94,26 @@ async fn a_preview_says_what_would_happen_and_begins_nothing() {
     let nowhere = request_of(r#"{"from": {"release": "r9"}, "to": {"release": "r1"}}"#);
     assert!(matches!(life.drains.preview(&nowhere).await, Err(StartError::Plan(_))));
 }
+
+#[tokio::test]
+async fn a_plan_judges_a_request_as_its_start_would() {
+    let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(4));
+    let life = Life::begin(folder.path(), &fleet, "r1").await;
+    let plan = async |text: &str| life.drains.preview(&request_of(text)).await.unwrap();
+    assert_eq!(plan(R1_TO_R2).await.started_already, None);
+    let id = life.start(R1_TO_R2).await.unwrap().status.id;
+    life.end(&id).await;
+    // With no target left the same start is still accepted, for it starts nothing.
+    fleet.set_unready(&["c", "d"]);
+    let again = plan(R1_TO_R2).await;
+    assert!(!life.start(R1_TO_R2).await.unwrap().is_new);
+    assert_eq!(
+        (again.acceptable, again.started_already, again.problems.len()),
+        (true, Some(DrainState::Done), 0),
+        "{again:?}"
+    );
+    let other = R1_TO_R2.replace("loads_per_target\": 4", "loads_per_target\": 3");
+    let other = plan(&other).await;
+    assert_eq!((other.acceptable, other.started_already), (false, None));
+    assert_eq!(other.problems[0].reason, "drain_exists");
+}
