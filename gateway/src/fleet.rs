@@ -20,7 +20,7 @@ pub use reconcile::RosterError;
 
 use crate::board::{Boards, Held, Newcomers};
 use crate::config::ServerTlsConfig;
-use crate::drain::{Fleet, FleetFuture, NamingError};
+use crate::drain::{CORDONED, Fleet, FleetFuture, NamingError};
 use crate::mover::{MoveOrder, Mover, Outlook};
 use crate::registry::{Registry, RegistryError};
 use crate::telemetry::{EVENT, Metrics};
@@ -307,9 +307,7 @@ fn state_of(server: &Server) -> (ServerState, Option<String>) {
             ServerState::Down,
             "it answers again, and has not yet done so often enough",
         ),
-        (true, None, Verdict::Up | Verdict::Suspect) if server.is_cordoned() => {
-            told(ServerState::Cordoned, "an operator has closed it to new boards")
-        }
+        (true, None, Verdict::Up | Verdict::Suspect) if server.is_cordoned() => told(ServerState::Cordoned, CORDONED),
         (true, None, Verdict::Up | Verdict::Suspect) if server.is_leaving() => told(
             ServerState::Cordoned,
             "the configuration names it no more, or otherwise; drain it, and reload the configuration then",

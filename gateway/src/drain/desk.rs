@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use handover_protocol::admin::{DrainDefaults, DrainRequest, DrainState, DrainStatus};
+use handover_protocol::admin::{DrainDefaults, DrainRequest, DrainState, DrainStatus, PausedBy};
 use handover_protocol::{DrainId, ReleaseName, ServerName};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -251,12 +251,19 @@ impl Drains {
         let drains: Vec<(DrainState, DrainRecord)> = jobs.iter().map(|job| (job.state(), job.record())).collect();
         self.fleet
             .direct_newcomers(newcomers_after(&drains, &self.configured_release.load()));
+        let told: Vec<DrainState> = jobs.iter().map(|job| self.state_of(job)).collect();
         for state in DrainState::ALL {
-            let count = drains.iter().filter(|(other, _)| other == state).count();
+            let count = told.iter().filter(|other| *other == state).count();
             self.metrics
                 .drains
                 .of(*state)
                 .set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        let paused: Vec<PausedBy> = jobs.iter().filter_map(|job| job.machine().paused_by()).collect();
+        for by in PausedBy::ALL {
+            let count = paused.iter().filter(|other| *other == by).count();
+            let gauge = self.metrics.paused_drains.of(*by);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handover_protocol::admin::{DrainCounts, DrainEvent, DrainState, MoveReport};
+use handover_protocol::admin::{DrainCounts, DrainEvent, DrainState, DrainStatus, MoveReport, PausedBy};
 use handover_protocol::machine::drain::{Command, Event, Terms};
 use handover_protocol::{BoardId, ServerName};
 use tokio::sync::{mpsc, oneshot};
@@ -16,7 +16,7 @@ use tracing::{Instrument, debug, info, warn};
 
 use self::survey::standing;
 use super::desk::Drains;
-use super::job::{Ask, Job};
+use super::job::{Ask, Job, Verb};
 use crate::mover::{AskedBy, MoveOrder, Spacing};
 use crate::registry::RegistryError;
 use crate::telemetry::{EVENT, Label};
@@ -33,8 +33,9 @@ pub(super) struct Driver {
     ready: Vec<(ServerName, bool)>,
     /// An undo moves these, each to where it was.
     only: Option<HashMap<BoardId, Option<ServerName>>>,
-    told_state: Option<DrainState>,
+    told_state: Option<(DrainState, Option<PausedBy>)>,
     told_counts: DrainCounts,
+    told_reasons: Vec<String>,
     progress_due: tokio::time::Instant,
 }
 
@@ -66,6 +67,7 @@ impl Driver {
             only: None,
             told_state: None,
             told_counts: DrainCounts::default(),
+            told_reasons: Vec::new(),
             progress_due: tokio::time::Instant::now(),
         }
     }
@@ -135,7 +137,12 @@ impl Driver {
     }
 
     async fn answer(&mut self, ask: Ask) -> Course {
-        let course = self.step(vec![ask.verb.event()]).await;
+        let mut events = vec![ask.verb.event()];
+        // Whoever mends a target resumes in the same breath, before the next look.
+        if ask.verb == Verb::Resume {
+            events.insert(0, self.targets());
+        }
+        let course = self.step(events).await;
         // Whoever asked may have gone.
         let _ = ask.taken.send(());
         course
@@ -263,10 +270,25 @@ impl Driver {
     /// Tells whoever reads along that the state has changed.
     fn tell_state(&mut self) {
         let state = self.job.state();
-        if self.told_state != Some(state) {
-            self.told_state = Some(state);
-            let status = Box::new(self.job.status());
+        let paused_by = self.job.machine().paused_by();
+        if self.told_state != Some((state, paused_by)) {
+            self.told_state = Some((state, paused_by));
+            let status = Box::new(self.desk.status_of(&self.job));
             self.told_counts = status.boards;
+            self.told_reasons = reasons(&status);
+            self.desk.announce();
+            if let Some(by @ (PausedBy::Deadline | PausedBy::TargetDown)) = paused_by {
+                warn!(
+                    target: EVENT,
+                    event = "drain",
+                    drain = self.job.id.as_str(),
+                    state = state.text(),
+                    paused_by = by.text(),
+                    left = status.boards.left,
+                    "the drain has paused itself and waits for a decision: {}",
+                    status.waits_for.first().map_or("", |wait| wait.detail.as_str())
+                );
+            }
             info!(
                 target: EVENT,
                 event = "drain",
@@ -285,15 +307,20 @@ impl Driver {
         }
     }
 
-    /// Tells whoever reads along how far it is, where that has changed, once a second.
+    /// Tells whoever reads along how far it is and what it waits for, where that has changed, at most once a second.
     fn tell_progress(&mut self) {
         let now = tokio::time::Instant::now();
-        if now < self.progress_due || self.job.machine().counts() == self.told_counts {
+        if now < self.progress_due {
             return;
         }
         self.progress_due = now + PROGRESS_INTERVAL;
-        let status = Box::new(self.job.status());
+        let status = Box::new(self.desk.status_of(&self.job));
+        let reasons = reasons(&status);
+        if status.boards == self.told_counts && reasons == self.told_reasons {
+            return;
+        }
         self.told_counts = status.boards;
+        self.told_reasons = reasons;
         self.job.events.push(DrainEvent::Progress { status });
         self.desk.tell_undone(&self.job);
     }
@@ -340,6 +367,11 @@ impl Driver {
             }
         }
     }
+}
+
+/// Names what a drain waits for.
+fn reasons(status: &DrainStatus) -> Vec<String> {
+    status.waits_for.iter().map(|wait| wait.reason.clone()).collect()
 }
 
 /// How often the targets' readiness is looked at; it is local memory.

@@ -120,5 +120,8 @@ pub enum NamingError {
     Registry(#[from] RegistryError),
 }
 
+/// What a server's view says of one that somebody has cordoned.
+pub const CORDONED: &str = "an operator has closed it to new boards";
+
 /// What the fleet's slower answers come as.
 pub type FleetFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

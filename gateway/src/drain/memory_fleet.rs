@@ -190,7 +190,10 @@ impl Fleet for Handle {
                 boards: self.open(Some(&name(server))).len() as u64,
                 sessions: 0,
                 drain: None,
-                state: ServerState::default(),
+                state: match self.is_ready(&name(server)) {
+                    true => ServerState::Ready,
+                    false => ServerState::Down,
+                },
                 reason: None,
                 safe_to_terminate: false,
                 weight: DEFAULT_WEIGHT,

@@ -14,6 +14,7 @@ mod admission;
 mod desk;
 mod driver;
 mod events;
+mod explanation;
 mod fleet;
 mod job;
 #[cfg(test)]
@@ -31,7 +32,7 @@ mod undo;
 
 pub use desk::{Drains, Started};
 pub use events::{NumberedEvent, Read};
-pub use fleet::{Fleet, FleetFuture, NamingError};
+pub use fleet::{CORDONED, Fleet, FleetFuture, NamingError};
 pub use job::Verb;
 pub use plan::PlanError;
 pub use refusal::{AskError, StartError};

@@ -74,14 +74,10 @@ impl Drains {
 
     /// Tells how far a drain is, and how far it has been taken back.
     pub(super) fn status_of(&self, job: &Job) -> DrainStatus {
-        let status = job.status();
+        let status = self.explained(job, job.status());
         let Some(undo) = self.undo_of(job) else { return status };
         let back = undo.status();
-        let state = match back.state {
-            DrainState::Running | DrainState::Paused | DrainState::Undoing => DrainState::Undoing,
-            DrainState::Done | DrainState::Undone => DrainState::Undone,
-            DrainState::Failed | DrainState::Aborted => status.state,
-        };
+        let state = state_after(status.state, back.state);
         DrainStatus {
             state,
             done: state != DrainState::Undoing,
@@ -89,8 +85,17 @@ impl Drains {
             undone: back.boards.moved,
             waits_for: back.waits_for,
             troubled: back.troubled,
+            // What is back, or on its way, is not taken back again.
+            undo_until_ms: status.undo_until_ms.filter(|_| state == status.state),
             ..status
         }
+    }
+
+    /// Tells where a drain stands, or its undo.
+    pub(super) fn state_of(&self, job: &Job) -> DrainState {
+        let state = job.state();
+        let undo = self.undo_of(job);
+        undo.map_or(state, |undo| state_after(state, undo.state()))
     }
 
     /// Returns what an undo moves, and where each board was; nothing for any other drain.
@@ -213,6 +218,15 @@ impl Job {
             }
             DrainState::Failed | DrainState::Aborted => false,
         }
+    }
+}
+
+/// Says where a drain stands that is being taken back, or was; an undo that came to nothing leaves it as it was.
+fn state_after(state: DrainState, undo: DrainState) -> DrainState {
+    match undo {
+        DrainState::Running | DrainState::Paused | DrainState::Undoing => DrainState::Undoing,
+        DrainState::Done | DrainState::Undone => DrainState::Undone,
+        DrainState::Failed | DrainState::Aborted => state,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The values that labels can take: closed lists, never boards or sessions.
 
-use handover_protocol::admin::{DrainState, Level, ServerState};
+use handover_protocol::admin::{DrainState, Level, PausedBy, ServerState};
 
 /// A label whose values are known beforehand.
 pub trait Label: Copy + Eq + 'static {
@@ -65,6 +65,12 @@ label_of!(DrainState {
     Aborted = "aborted",
     Undoing = "undoing",
     Undone = "undone",
+});
+
+label_of!(PausedBy {
+    Operator = "operator",
+    Deadline = "deadline",
+    TargetDown = "target_down",
 });
 
 label_of!(ServerState {
@@ -329,6 +335,7 @@ mod tests {
         }
         check::<Level>();
         check::<DrainState>();
+        check::<PausedBy>();
         check::<ServerState>();
         check::<CheckResult>();
         check::<DrainBoards>();

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use handover_protocol::admin::{DrainState, Level};
+use handover_protocol::admin::{DrainState, Level, PausedBy};
 use handover_protocol::{ReleaseName, ServerName};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
@@ -96,6 +96,8 @@ pub struct Metrics {
     log_watch: Mutex<()>,
     /// Drains by state.
     pub drains: GaugeRow<DrainState>,
+    /// Drains that are paused, by who paused them.
+    pub paused_drains: GaugeRow<PausedBy>,
     /// How often the configuration was read anew.
     pub config_reloads: CounterRow<ReloadResult>,
     /// When the configuration was last read and found right, in seconds since 1970.
@@ -366,6 +368,13 @@ impl Metrics {
                 "handover_drains",
                 "Drains that the gateway remembers, by state; a failed one has left boards behind.",
                 "state",
+            ),
+            paused_drains: GaugeRow::register(
+                into,
+                "handover_paused_drains",
+                "Drains that are paused, by who paused them; by deadline and target_down they paused themselves, and wait \
+                 for somebody to decide.",
+                "by",
             ),
             registry,
         };

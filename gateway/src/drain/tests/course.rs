@@ -82,7 +82,17 @@ async fn a_target_that_falls_over_stops_the_drain_before_the_next_board() {
         status.waits_for[0].detail.starts_with("d stopped being ready"),
         "{status:?}"
     );
+    assert!(status.waits_for[0].detail.ends_with("; d is down"), "{status:?}");
+    let counted = async |line: &str| life.until_counted(line).await;
+    counted("handover_drains{state=\"paused\"} 1").await;
+    counted("handover_drains{state=\"running\"} 0").await;
+    counted("handover_paused_drains{by=\"target_down\"} 1").await;
+    // Somebody takes it in hand: it is no longer a pause that nobody knows of.
+    life.drains.ask(&id, Verb::Pause).await.unwrap();
+    counted("handover_paused_drains{by=\"target_down\"} 0").await;
+    counted("handover_paused_drains{by=\"operator\"} 1").await;
     life.drains.ask(&id, Verb::Resume).await.unwrap();
+    counted("handover_paused_drains{by=\"operator\"} 0").await;
     assert_eq!(life.end(&id).await.state, DrainState::Done);
 }
 

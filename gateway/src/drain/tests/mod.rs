@@ -85,6 +85,17 @@ impl Life {
         panic!("drain {id} never came that far: {:?}", self.drains.status(id));
     }
 
+    /// Waits until the metrics have this line.
+    async fn until_counted(&self, line: &str) {
+        for _ in 0..6000 {
+            if self.metrics.render().lines().any(|other| other == line) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{line} never came:\n{}", self.metrics.render());
+    }
+
     async fn end(&self, id: &DrainId) -> DrainStatus {
         self.wait_for(id, |status| status.done).await
     }

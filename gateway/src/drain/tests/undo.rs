@@ -90,7 +90,20 @@ async fn an_undo_whose_caller_hangs_up_goes_on() {
     let hung_up = Box::pin(life.drains.undo(&id)).now_or_never();
     assert!(hung_up.is_none(), "it waits for the registry");
     let status = life.wait_for(&id, |status| status.state == DrainState::Undone).await;
-    assert_eq!(status.undone, 6);
+    assert_eq!((status.undone, status.undo_until_ms), (6, None));
+    life.until_counted("handover_drains{state=\"undone\"} 1").await;
+}
+
+#[tokio::test]
+async fn a_drain_whose_sources_are_gone_promises_no_quick_undo() {
+    let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(6));
+    let life = Life::begin(folder.path(), &fleet, "r1").await;
+    let id = life.start(UNDOABLE).await.unwrap().status.id;
+    life.end(&id).await;
+    fleet.set_unready(&["a"]);
+    assert!(life.drains.status(&id).unwrap().undo_until_ms.is_some());
+    fleet.set_unready(&["a", "b"]);
+    assert_eq!(life.drains.status(&id).unwrap().undo_until_ms, None);
 }
 
 #[tokio::test]

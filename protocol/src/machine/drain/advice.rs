@@ -6,12 +6,14 @@ pub fn advice(reason: &str) -> &'static str {
         "prepare_refused" | "prepare_timeout" | "target_nonsense" => {
             "the target did not load the board; its log says why. Nobody was disturbed"
         }
-        "target_down" => "the target was not to be reached; see GET /v1/servers",
-        "target_not_ready" => "the target is not ready to take boards; see GET /v1/servers",
+        "target_down" => "the target was not to be reached; handover servers says why",
+        "target_not_ready" => "the target is not ready to take boards; handover servers says why",
         "targets_full" => {
             "every target that is ready is full or has weight 0; give them more capacity or a weight, or name more targets"
         }
-        "unknown_target" | "unknown_source" => "the server is not known to the gateway any more; see GET /v1/servers",
+        "unknown_target" | "unknown_source" => {
+            "the server is not known to the gateway any more; handover servers lists all"
+        }
         "stay" => "the board's route says that it is not moved; it is waited for until its users have left",
         "bounce_limit" => {
             "its users were told to reconnect of late; the drain waits until they may be told again (bounce_limit of the route)"
@@ -19,7 +21,7 @@ pub fn advice(reason: &str) -> &'static str {
         "move_interval" => "the board was moved of late; the drain waits for drain.board_move_interval",
         "counts_drift" => {
             "the source counts other sessions on the board than the gateway carries: somebody connects past the gateway, \
-             or one side has lost track. Compare GET /v1/boards/{id} with the source's GET /handover/v1/boards"
+             or one side has lost track. Compare handover boards sessions ID with the source's GET /handover/v1/boards"
         }
         "requests_in_flight" => {
             "a plain request of the board was not answered within request_timeout; cut_streams of the route cuts answers \

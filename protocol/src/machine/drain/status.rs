@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::advice::advice;
 use super::{Drain, Phase};
 use crate::admin::{
-    DrainCounts, DrainRequest, DrainState, DrainStatus, Hindrance, OnDeadline, Pace, PausedBy, TroubledBoard,
+    DrainCounts, DrainMode, DrainRequest, DrainState, DrainStatus, Hindrance, OnDeadline, Pace, PausedBy, TroubledBoard,
 };
 use crate::id::{DrainId, ServerName};
 
@@ -58,20 +58,25 @@ impl Drain {
             estimate_seconds,
             pace_now: (!matches!(self.phase, Phase::Ended(_))).then(|| self.pace_now()),
             deadline_passed: self.deadline_passed,
-            paused_by: match state {
-                DrainState::Paused => self.paused_by,
-                DrainState::Running
-                | DrainState::Done
-                | DrainState::Failed
-                | DrainState::Aborted
-                | DrainState::Undoing
-                | DrainState::Undone => None,
-            },
+            paused_by: self.paused_by(),
             waits_for,
             troubled,
             undo_until_ms: None,
             undone: 0,
             request,
+        }
+    }
+
+    /// Returns who has paused it; nothing while it is not paused.
+    pub fn paused_by(&self) -> Option<PausedBy> {
+        match self.state() {
+            DrainState::Paused => self.paused_by,
+            DrainState::Running
+            | DrainState::Done
+            | DrainState::Failed
+            | DrainState::Aborted
+            | DrainState::Undoing
+            | DrainState::Undone => None,
         }
     }
 
@@ -123,9 +128,16 @@ impl Drain {
         if matches!(self.phase, Phase::Ended(_)) && self.worklist.is_forgotten() {
             return self.last_words.clone();
         }
+        let mut troubled = self.worklist.troubled(now, TROUBLED_MAX);
+        if matches!(self.phase, Phase::Ended(_)) {
+            // Nobody tries them again.
+            for board in &mut troubled {
+                board.retry_in_seconds = None;
+            }
+        }
         LastWords {
             waits_for: self.waits_for(),
-            troubled: self.worklist.troubled(now, TROUBLED_MAX),
+            troubled,
         }
     }
 
@@ -137,15 +149,14 @@ impl Drain {
             Phase::Paused => waits.push(self.why_paused(left)),
             Phase::Starting if self.paused_by.is_some() => waits.push(self.why_paused(left)),
             Phase::Ended(DrainState::Failed) if self.deadline_passed && self.terms.on_deadline == OnDeadline::Stop => {
-                let detail = "the deadline passed with boards left; start a drain with more time or a faster pace";
-                waits.push(hindrance("deadline", detail, left));
+                waits.push(hindrance("deadline", self.why_late(left), left));
             }
             Phase::Waiting => {
                 let detail = "mode stay: boards are not moved, the drain waits until their users have left";
                 waits.push(hindrance("stay", detail, left));
             }
             Phase::Moving if left > 0 && !self.targets.is_any_ready() => {
-                let detail = "none of the targets is ready to take boards; GET /v1/servers says why";
+                let detail = "none of the targets is ready to take boards; handover servers says why";
                 waits.push(hindrance("no_target", detail, left));
             }
             Phase::Moving if left > 0 && !self.targets.has_any_place() => {
@@ -170,7 +181,10 @@ impl Drain {
         for (reason, boards) in self.worklist.waits() {
             let fate = match (boards.waiting, boards.given_up) {
                 (_, 0) => String::new(),
-                (0, given_up) => format!("; given up: {given_up}"),
+                // Once it has ended, nothing is tried again.
+                (waiting, given_up) if waiting == 0 || matches!(self.phase, Phase::Ended(_)) => {
+                    format!("; given up: {given_up}")
+                }
                 (waiting, given_up) => format!("; tried again: {waiting}, given up: {given_up}"),
             };
             let detail = format!("{}{fate}", advice(reason));
@@ -181,18 +195,37 @@ impl Drain {
         waits
     }
 
+    /// Says what would have helped a drain that its deadline has ended: time and pace do only where nothing else was in
+    /// the way.
+    fn why_late(&self, left: u64) -> &'static str {
+        let hindered: u64 = self
+            .worklist
+            .waits()
+            .values()
+            .map(|boards| boards.waiting + boards.given_up)
+            .sum();
+        if self.terms.mode == DrainMode::Stay {
+            "the deadline passed with boards left, and mode stay moves none: it waits for their users. Start a drain with \
+             another mode, or close what is left with handover sessions close"
+        } else if left > 0 && hindered >= left {
+            "the deadline passed with boards left, for the reasons that follow: mend those, then start another drain"
+        } else {
+            "the deadline passed with boards left; start a drain with more time or a faster pace"
+        }
+    }
+
     fn why_paused(&self, left: u64) -> Hindrance {
         match self.paused_by {
             Some(PausedBy::Operator) | None => {
                 hindrance("paused", "somebody paused the drain; resume or abort it", left)
             }
             Some(PausedBy::Deadline) => {
-                let detail = "the deadline has passed, and on_deadline says pause; resume or abort the drain";
+                let detail = "the deadline has passed, and on_deadline says pause; resume, abort or undo the drain";
                 hindrance("deadline", detail, left)
             }
             Some(PausedBy::TargetDown) => {
                 let detail = format!(
-                    "{} stopped being ready, and on_target_down says pause; look at GET /v1/servers, then resume, abort or \
+                    "{} stopped being ready, and on_target_down says pause; look at handover servers, then resume, abort or \
                      undo the drain",
                     if self.lost_targets.is_empty() {
                         "a target".to_owned()

@@ -248,3 +248,53 @@ fn targets_without_room_or_weight_are_waited_for_and_named() {
         [board(2)]
     );
 }
+
+#[test]
+fn a_drain_that_its_deadline_has_ended_names_what_was_in_the_way_and_no_next_try() {
+    let second = Duration::from_secs;
+    let at_end = |terms: Terms| {
+        let mut drain = slow_drain(terms);
+        let failed = report(&board(1), "freeze_unanswered");
+        drain.handle(Event::MoveEnded { report: failed }, Duration::ZERO);
+        drain.handle(Event::Tick, second(1));
+        drain
+    };
+    // Two were never tried: more time would have helped.
+    let mut drain = at_end(terms(1, OnDeadline::Stop));
+    let under_way = drain.under_way();
+    for board in under_way {
+        let report = report(&board, MoveReport::MOVED);
+        drain.handle(Event::MoveEnded { report }, second(1));
+    }
+    let status = told(&drain);
+    assert_eq!(status.state, DrainState::Failed);
+    assert!(status.waits_for[0].detail.contains("more time"), "{status:?}");
+    assert_eq!(status.troubled[0].retry_in_seconds, None, "{status:?}");
+
+    // Here the only board left has failed: the reason is named.
+    let mut drain = Drain::new(terms(1, OnDeadline::Stop));
+    let targets = vec![target("t", 0)];
+    drain.handle(Event::TargetsChanged { targets }, Duration::ZERO);
+    let boards = vec![open(1, 1)];
+    drain.handle(Event::Started { boards }, Duration::ZERO);
+    let kept = report(&board(1), "stay");
+    drain.handle(Event::MoveEnded { report: kept }, Duration::ZERO);
+    drain.handle(Event::Tick, second(1));
+    let status = told(&drain);
+    assert!(status.waits_for[0].detail.contains("reasons that follow"), "{status:?}");
+    assert_eq!(status.waits_for[1].reason, "stay");
+
+    let stay = Terms {
+        mode: DrainMode::Stay,
+        ..terms(1, OnDeadline::Stop)
+    };
+    let mut drain = Drain::new(stay);
+    let boards = vec![open(1, 1)];
+    drain.handle(Event::Started { boards }, Duration::ZERO);
+    drain.handle(Event::Tick, second(1));
+    assert!(
+        told(&drain).waits_for[0].detail.contains("mode stay"),
+        "{:?}",
+        told(&drain)
+    );
+}
