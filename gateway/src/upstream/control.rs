@@ -247,9 +247,9 @@ impl ControlClient {
                 }
                 Err(error)
             }
-            Err(elapsed) => {
+            Err(_) => {
                 self.metrics.limit_hits.of(time_limit_of(call)).inc();
-                Err(ControlError::Unanswered(elapsed.into()))
+                Err(ControlError::Unanswered(NoAnswer(deadline).into()))
             }
         }
     }
@@ -285,6 +285,11 @@ impl ControlClient {
         error
     }
 }
+
+/// Nothing whole came within this time.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing came within {} ms", .0.as_millis())]
+struct NoAnswer(Duration);
 
 /// Returns the bound that a call is subject to which is not answered in time.
 fn time_limit_of(call: ControlCall) -> Limit {
