@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use handover_protocol::admin::{BoardView, DrainMode, MoveList, MoveReport, MoveRequest, SessionList};
+use handover_protocol::machine::drain::advice;
 use handover_protocol::{BoardId, ServerName, SessionId};
 use http::Method;
 use serde::{Deserialize, Serialize};
@@ -159,8 +160,21 @@ impl MoveArgs {
         if report.result == "moved" {
             return Ok(Outcome::Done);
         }
-        say(&format!("handover: the board was not moved: {}", report.result));
-        Ok(Outcome::Failed)
+        let result = &report.result;
+        let Some(left) = report.retry_after_ms else {
+            say(&format!(
+                "handover: the board was not moved ({result}): {}",
+                advice(result)
+            ));
+            return Ok(Outcome::Failed);
+        };
+        // Nothing was tried: the gateway does not let it be moved yet.
+        say(&format!(
+            "handover: the board was not moved ({result}): its users were told to reconnect of late; try again in {} s, or \
+             lower bounce_limit of the route",
+            left.div_ceil(1000)
+        ));
+        Ok(Outcome::Refused)
     }
 }
 

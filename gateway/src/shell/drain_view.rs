@@ -3,7 +3,9 @@
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
-use handover_protocol::admin::{DrainList, DrainPreview, DrainState, DrainStatus, PlannedBoard, ServerSet};
+use handover_protocol::admin::{
+    DrainCounts, DrainList, DrainPreview, DrainState, DrainStatus, PlannedBoard, ServerSet,
+};
 use serde_json::{Value, json};
 
 use super::print::{Data, flatten, shown, table};
@@ -23,8 +25,13 @@ impl Data for DrainStatus {
         line(
             "boards",
             format!(
-                "{} moved, {} left, {} closed of {}; {} moves failed",
-                counts.moved, counts.left, counts.closed, counts.total, counts.failed
+                "{} moved, {} left{}, {} closed of {}; {} moves failed",
+                counts.moved,
+                counts.left,
+                underway(counts),
+                counts.closed,
+                counts.total,
+                counts.failed
             ),
         );
         if counts.taken_over > 0 {
@@ -48,7 +55,7 @@ impl Data for DrainStatus {
         if matches!(self.state, DrainState::Undoing | DrainState::Undone) {
             line("undone", format!("{} boards are back", self.undone));
         }
-        if let Some(until) = self.undo_until_ms {
+        if let Some(until) = self.undo_until_ms.filter(|until| *until > now_ms()) {
             line("undo", format!("quick until {}", clock(until)));
         }
         for hindrance in &self.waits_for {
@@ -77,9 +84,11 @@ impl Data for DrainStatus {
                     board.sessions.to_string(),
                     board.reason.clone(),
                     board.tries.to_string(),
-                    board
-                        .retry_in_seconds
-                        .map_or("given up".to_owned(), |wait| format!("in {wait:.0} s")),
+                    match board.retry_in_seconds {
+                        Some(wait) => format!("in {wait:.0} s"),
+                        None if self.done => "none".to_owned(),
+                        None => "given up".to_owned(),
+                    },
                 ]
             };
             let rows: Vec<_> = self.troubled.iter().map(row).collect();
@@ -132,6 +141,25 @@ impl Data for DrainStatus {
     }
 }
 
+/// Says what becomes of the boards that are left, as far as something is happening to them.
+fn underway(counts: &DrainCounts) -> String {
+    let parts = [(counts.moving, "moving"), (counts.put_off, "put off")];
+    let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", parts.join(", "))
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Says in one line how far a drain is.
 pub(super) fn headline(status: &DrainStatus) -> String {
     let counts = &status.boards;
@@ -146,11 +174,12 @@ pub(super) fn headline(status: &DrainStatus) -> String {
         }
         DrainState::Running | DrainState::Paused | DrainState::Done | DrainState::Failed | DrainState::Aborted => {
             format!(
-                "{}, {} of {} boards moved, {} left",
+                "{}, {} of {} boards moved, {} left{}",
                 state(status),
                 counts.moved,
                 counts.total,
-                counts.left
+                counts.left,
+                underway(counts)
             )
         }
     };
@@ -247,6 +276,12 @@ impl Data for DrainList {
 
 impl Data for DrainPreview {
     fn text(&self) -> String {
+        if let Some(state) = &self.started_already {
+            return format!(
+                "The same request has started a drain already, which is {}; nothing would be started.\n",
+                spelled(state)
+            );
+        }
         let mut text = String::new();
         if !self.boards.is_empty() {
             let rows: Vec<_> = self.boards.iter().map(planned).collect();

@@ -314,7 +314,15 @@ async fn plan(shell: &Shell, request: &DrainRequest) -> Result<Outcome, ShellErr
     let preview: DrainPreview = shell.ask(Call::post("/v1/plans").with(request)).await?;
     shell.print(&preview);
     if preview.acceptable {
-        return Ok(Outcome::Done);
+        let homeless = homeless(&preview);
+        if homeless == 0 {
+            return Ok(Outcome::Done);
+        }
+        say(&format!(
+            "handover: the drain would not come to its end: no target has room for {homeless} boards; see handover servers \
+             for who is full or has weight 0"
+        ));
+        return Ok(Outcome::Refused);
     }
     if shell.output != Output::Text {
         for problem in &preview.problems {
@@ -322,6 +330,15 @@ async fn plan(shell: &Shell, request: &DrainRequest) -> Result<Outcome, ShellErr
         }
     }
     Ok(Outcome::Refused)
+}
+
+/// Counts the boards for which every target is full or without a weight.
+fn homeless(preview: &DrainPreview) -> u64 {
+    let full = preview
+        .problems
+        .iter()
+        .filter(|problem| problem.reason == "targets_full");
+    full.map(|problem| problem.boards).sum()
 }
 
 /// Rounds up: no time at all was not meant.
@@ -341,3 +358,22 @@ const TRIES_MAX: u32 = 3;
 
 /// Between two tries.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boards_without_room_anywhere_keep_a_plan_from_its_end_and_others_do_not() {
+        let preview = |reason: &str| -> DrainPreview {
+            let json = serde_json::json!({
+                "acceptable": true, "problems": [{"reason": reason, "detail": "", "boards": 3}], "sources": ["a"],
+                "targets": ["b"], "estimate_seconds": 1.0, "boards": [], "truncated": false,
+                "totals": {"boards": 5, "sessions": 5, "transparent": 5, "reconnect": 0, "stay": 0},
+            });
+            serde_json::from_value(json).unwrap()
+        };
+        assert_eq!(homeless(&preview("targets_full")), 3);
+        assert_eq!(homeless(&preview("bounce_limit")), 0);
+    }
+}

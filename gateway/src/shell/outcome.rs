@@ -112,7 +112,7 @@ Exit codes:
   2    the command line makes no sense, or needs --yes
   3    the drain is through, with more sessions unconfirmed or fallen back than allowed
   4    time is up: the drain's --deadline, or --timeout
-  5    refused by the gateway: unknown, in conflict, or not in a state for it
+  5    refused by the gateway: unknown, in conflict, or not in a state for it; a plan that would not come to its end
   6    no gateway answers, or it is starting or ending
   7    the drain has paused by itself and waits for somebody to decide
   130  Ctrl-C on a watch: the drain goes on";

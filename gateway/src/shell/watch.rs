@@ -36,6 +36,32 @@ pub(super) struct Allowance {
     pub fallen_back_max: u64,
 }
 
+impl Allowance {
+    /// Says what is over its bound, and where the boards and sessions are named.
+    fn exceeded_by(&self, status: &DrainStatus) -> String {
+        let over = |count: u64, max: u64, what: &str| (count > max).then(|| format!("{count} {what} ({max} allowed)"));
+        let over = [
+            over(
+                status.unconfirmed_sessions,
+                self.unconfirmed_max,
+                "sessions unconfirmed",
+            ),
+            over(
+                status.fallen_back_sessions,
+                self.fallen_back_max,
+                "fallen back to reconnect",
+            ),
+        ];
+        let over: Vec<String> = over.into_iter().flatten().collect();
+        format!(
+            "the drain is through, with {}; the gateway's log names them: its lines with \"event\":\"move\" and \
+             \"drain\":\"{}\" have unconfirmed_sessions and fallen_back",
+            over.join(" and "),
+            status.id
+        )
+    }
+}
+
 /// A watch of one drain.
 #[derive(Debug)]
 pub(super) struct Watch<'a> {
@@ -203,20 +229,21 @@ impl Watch<'_> {
     fn why(&self, status: &DrainStatus, outcome: Outcome) -> Option<String> {
         let id = &self.drain;
         match outcome {
-            Outcome::Unconfirmed => Some(format!(
-                "the drain is through, with {} sessions unconfirmed ({} allowed) and {} fallen back ({} allowed)",
-                status.unconfirmed_sessions,
-                self.allowance.unconfirmed_max,
-                status.fallen_back_sessions,
-                self.allowance.fallen_back_max,
-            )),
+            Outcome::Unconfirmed => Some(self.allowance.exceeded_by(status)),
             Outcome::TimedOut => Some(format!(
                 "the drain's deadline has passed with {} boards left",
                 status.boards.left
             )),
-            Outcome::Paused => Some(format!(
-                "the drain has paused and waits for a decision: handover drain resume {id}, or abort, or undo"
-            )),
+            Outcome::Paused => {
+                let undo = if status.request.undo_window_seconds.is_some_and(|seconds| seconds > 0) {
+                    ", or undo"
+                } else {
+                    ""
+                };
+                Some(format!(
+                    "the drain has paused and waits for a decision: handover drain resume {id}, or abort{undo}"
+                ))
+            }
             Outcome::Failed => {
                 let what = match self.goal {
                     Goal::Emptied => "the drain is not through",

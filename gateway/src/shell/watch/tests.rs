@@ -48,6 +48,24 @@ fn a_drain_that_is_through_is_judged_by_its_sessions() {
 }
 
 #[test]
+fn who_allows_less_than_happened_is_told_of_that_bound_only() {
+    let mut done = status(DrainState::Done);
+    (done.unconfirmed_sessions, done.fallen_back_sessions) = (2, 3);
+    let said = STRICT.exceeded_by(&done);
+    assert!(said.contains("with 2 sessions unconfirmed (0 allowed); "), "{said}");
+    assert!(said.contains("\"drain\":\"d\""), "{said}");
+    let both = Allowance {
+        unconfirmed_max: 1,
+        fallen_back_max: 0,
+    };
+    let said = both.exceeded_by(&done);
+    assert!(
+        said.contains("2 sessions unconfirmed (1 allowed) and 3 fallen back to reconnect (0 allowed)"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_pause_ends_the_watch_only_where_nobody_asked_for_it() {
     let paused = |paused_by| DrainStatus {
         paused_by,
