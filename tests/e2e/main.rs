@@ -1,5 +1,6 @@
 //! End-to-end tests.
 
+mod benches;
 mod bounds;
 mod config;
 mod contract;
