@@ -10,7 +10,7 @@ use crate::config::example::EXAMPLE;
 use crate::config::{Config, Overrides, Reading, Report, schema_text, show};
 use crate::edge::Shortage;
 use crate::probe::ProbeArgs;
-use crate::shell::ShellCommand;
+use crate::shell::{self, ReloadArgs, ShellCommand};
 use crate::telemetry::LogFormat;
 
 /// Carries the live WebSocket sessions of stateful servers from one release to the next.
@@ -27,9 +27,9 @@ pub struct Cli {
 pub enum Command {
     /// Run the gateway until SIGTERM or SIGINT
     Serve(ServeArgs),
-    /// Look at a configuration without running it
+    /// Look at a configuration without running it, or have a running gateway read its own anew
     Config {
-        /// What to look at.
+        /// What to do with it.
         #[command(subcommand)]
         command: ConfigCommand,
     },
@@ -93,6 +93,10 @@ pub enum ConfigCommand {
     Schema,
     /// Print the configuration as it would be used, each key with where it comes from; secrets are hidden
     Show(ShowArgs),
+    /// Have the running gateway read its configuration anew, and say what has changed
+    ///
+    /// A configuration with faults changes nothing: each is told with line, key and way out.
+    Reload(ReloadArgs),
 }
 
 impl ConfigCommand {
@@ -103,6 +107,7 @@ impl ConfigCommand {
             Self::Default => print(EXAMPLE),
             Self::Schema => print(&schema_text()),
             Self::Show(show) => show.run(),
+            Self::Reload(reload) => shell::reload(reload),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use handover_protocol::admin::{ConfigReloaded, DrainMode, MoveRequest, Problem, ProblemType};
-use handover_tests::{AdminError, BoardServer, Database, Gateway, Program, Route, User, eventually, workspace};
+use handover_tests::{AdminError, BoardServer, Database, Gateway, Program, Route, Shell, User, eventually, workspace};
 use reqwest::Method;
 
 struct Stage {
@@ -134,6 +134,44 @@ async fn a_wrong_file_changes_nothing_and_says_so() {
     stage.gateway.process().logs("the old one holds").await;
     let _ann = User::join(stage.gateway.traffic(), "b", "ann").await;
     assert_eq!(stage.owner("b").await, "board-1");
+}
+
+#[tokio::test]
+async fn the_shell_has_the_configuration_read_anew_and_tells_each_fault() {
+    let stage = Stage::start().await;
+    let shell = Shell::new(stage.gateway.admin().url());
+    let same = shell.run(&["config", "reload"]).await;
+    assert_eq!((same.code, &*same.stdout), (0, "nothing has changed\n"), "{same:?}");
+    stage.edit(&[
+        ("current = \"r1\"", "current = \"r2\""),
+        ("file = \"handover.db\"", "file = \"another.db\""),
+    ]);
+    let text = shell.run(&["config", "reload"]).await;
+    assert_eq!(text.code, 0, "{text:?}");
+    for line in ["reloaded       releases.current", "needs restart  registry.file"] {
+        assert!(text.stdout.contains(line), "{text:?}");
+    }
+    let again = shell.run(&["config", "reload", "--output", "json"]).await;
+    assert_eq!(
+        again.json::<ConfigReloaded>().needs_restart,
+        ["registry.file"],
+        "{again:?}"
+    );
+    let env = shell.run(&["config", "reload", "--output", "env"]).await.env().await;
+    assert_eq!(env["HANDOVER_RELOAD_NEEDS_RESTART_0"], "registry.file");
+    stage.edit(&[(
+        "mode = \"reconnect\"",
+        "mode = \"reconnect\"\nclose_code = 1006\nhold_timeout = \"9s\"",
+    )]);
+    let wrong = shell.run(&["config", "reload"]).await;
+    assert_eq!((wrong.code, &*wrong.stdout), (5, ""), "{wrong:?}");
+    let faults: Vec<&str> = wrong.stderr.lines().filter(|line| line.contains("  line ")).collect();
+    assert_eq!(faults.len(), 2, "{wrong:?}");
+    assert!(
+        faults[0].contains(": routes[0].close_code") && faults[0].contains("; "),
+        "{wrong:?}"
+    );
+    assert!(faults[1].contains(": routes[0].hold_timeout"), "{wrong:?}");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod address;
 mod boards;
 mod client;
 mod common;
+mod config;
 mod credentials;
 mod drain_view;
 mod drains;
@@ -32,6 +33,7 @@ pub use address::AdminAddress;
 pub use boards::{BoardsArgs, MovesArgs, SessionsArgs};
 pub use client::{Call, Client, ClientError};
 pub use common::{Common, Shell};
+pub use config::ReloadArgs;
 pub use credentials::{CredentialFault, Credentials};
 pub use drains::DrainArgs;
 pub use health::HealthArgs;
@@ -62,14 +64,7 @@ pub enum ShellCommand {
 
 /// Carries a command out.
 pub fn run(command: &ShellCommand) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            say(&format!("handover: no runtime: {error}"));
-            return Outcome::Failed.into();
-        }
-    };
-    let ended = runtime.block_on(async {
+    carry_out(async {
         match command {
             ShellCommand::Drain(args) => args.run().await,
             ShellCommand::Servers(args) => args.run().await,
@@ -79,7 +74,23 @@ pub fn run(command: &ShellCommand) -> ExitCode {
             ShellCommand::Top(args) => args.run().await,
             ShellCommand::Health(args) => args.run().await,
         }
-    });
+    })
+}
+
+/// Carries `handover config reload` out: the one command about configurations that a gateway has to be there for.
+pub fn reload(args: &ReloadArgs) -> ExitCode {
+    carry_out(args.run())
+}
+
+fn carry_out(command: impl Future<Output = Result<Outcome, ShellError>>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say(&format!("handover: no runtime: {error}"));
+            return Outcome::Failed.into();
+        }
+    };
+    let ended = runtime.block_on(command);
     // A thread that reads the terminal must not hold the end up.
     runtime.shutdown_background();
     conclude(ended).into()

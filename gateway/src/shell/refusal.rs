@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use handover_protocol::admin::ConfigFinding;
 use http::StatusCode;
 use serde::Deserialize;
 
@@ -18,6 +19,8 @@ pub struct Refusal {
     pub field: Option<String>,
     /// The drain that stands in the way.
     pub drain: Option<String>,
+    /// Everything that is wrong with the gateway's configuration.
+    pub faults: Vec<ConfigFinding>,
 }
 
 #[derive(Deserialize)]
@@ -31,6 +34,8 @@ struct Body {
     field: Option<String>,
     #[serde(default)]
     drain: Option<String>,
+    #[serde(default)]
+    faults: Vec<ConfigFinding>,
 }
 
 impl Refusal {
@@ -39,10 +44,11 @@ impl Refusal {
         match serde_json::from_slice::<Body>(body) {
             Ok(body) => Self {
                 status,
-                detail: body.detail.unwrap_or(body.title),
+                detail: in_the_shells_words(body.detail.unwrap_or(body.title)),
                 kind: Some(body.kind),
                 field: body.field,
                 drain: body.drain,
+                faults: body.faults,
             },
             Err(_) => Self {
                 status,
@@ -50,6 +56,7 @@ impl Refusal {
                 detail: String::from_utf8_lossy(body).chars().take(DETAIL_LETTERS_MAX).collect(),
                 field: None,
                 drain: None,
+                faults: Vec::new(),
             },
         }
     }
@@ -75,12 +82,44 @@ impl fmt::Display for Refusal {
         if let Some(drain) = &self.drain {
             write!(formatter, "\n  see: handover drain show {drain}")?;
         }
+        for fault in &self.faults {
+            write!(formatter, "\n  {}", finding(fault))?;
+        }
         match self.status {
             StatusCode::UNAUTHORIZED => formatter
                 .write_str("\n  give --token-file or HANDOVER_TOKEN_FILE, or --client-certificate and --client-key"),
             _ => Ok(()),
         }
     }
+}
+
+/// Names commands where the gateway, which may be talking to anybody, names its calls.
+fn in_the_shells_words(detail: String) -> String {
+    let words = [
+        (
+            "GET /v1/boards/{id}/sessions lists those of a board",
+            "`handover boards sessions BOARD` lists those of a board",
+        ),
+        ("GET /v1/drains lists all", "`handover drain list` lists all"),
+        ("GET /v1/servers lists all", "`handover servers` lists all"),
+    ];
+    let said = |detail: String, (call, command): (&str, &str)| detail.replace(call, command);
+    words.into_iter().fold(detail, said)
+}
+
+/// Writes what is wrong with a configuration on one line: where, what, and the way out.
+pub(super) fn finding(finding: &ConfigFinding) -> String {
+    let mut text = finding.line.map_or(String::new(), |line| format!("line {line}: "));
+    if let Some(variable) = &finding.environment {
+        text += &format!("from the environment variable {variable}: ");
+    }
+    if !finding.key.is_empty() {
+        text += &format!("{} ", finding.key);
+    }
+    if let Some(name) = &finding.name {
+        text += &format!("(\"{name}\") ");
+    }
+    text + &format!("{}; {}", finding.problem, finding.fix)
 }
 
 /// Of a page that is no problem, its beginning tells enough.
@@ -100,6 +139,14 @@ mod tests {
             refusal.to_string(),
             "drain a empties board-1 (drain-conflict, 409)\n  see: handover drain show a"
         );
+    }
+
+    #[test]
+    fn the_way_out_is_a_command() {
+        let body =
+            br#"{"type":"unknown-drain","title":"t","detail":"no drain has the id x; GET /v1/drains lists all"}"#;
+        let refusal = Refusal::read(StatusCode::NOT_FOUND, body);
+        assert_eq!(refusal.detail, "no drain has the id x; `handover drain list` lists all");
     }
 
     #[test]
