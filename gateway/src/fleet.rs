@@ -86,6 +86,7 @@ impl Fleet for GatewayFleet {
                 state,
                 reason,
                 safe_to_terminate: !takes_newcomers && is_idle,
+                new_boards: takes_newcomers && server.allotment().weight > 0 && server.room(held.owned) != Some(0),
                 weight: server.allotment().weight,
                 capacity: server.allotment().capacity,
                 labels: server.allotment().labels.clone(),

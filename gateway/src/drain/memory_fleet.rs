@@ -29,6 +29,8 @@ pub(crate) struct MemoryFleet {
 pub(crate) struct State {
     pub(super) boards: BTreeMap<BoardId, (ServerName, u64)>,
     unready: Vec<ServerName>,
+    /// Whether no server has room for another board.
+    pub(super) is_full: bool,
     pub(crate) has_met_ready: bool,
     move_time: Duration,
     /// How often a board still fails before it moves.
@@ -58,6 +60,7 @@ impl MemoryFleet {
             state: Mutex::new(State {
                 boards: (0..boards).map(place).collect(),
                 unready: Vec::new(),
+                is_full: false,
                 has_met_ready: true,
                 move_time: Duration::from_millis(2),
                 failures: HashMap::new(),
@@ -196,6 +199,7 @@ impl Fleet for Handle {
                 },
                 reason: None,
                 safe_to_terminate: false,
+                new_boards: false,
                 weight: DEFAULT_WEIGHT,
                 capacity: None,
                 labels: BTreeMap::new(),
@@ -214,7 +218,7 @@ impl Fleet for Handle {
             server: server.clone(),
             load: self.open(Some(server)).iter().map(|board| 1 + board.sessions).sum(),
             weight: DEFAULT_WEIGHT,
-            room: None,
+            room: self.0.lock().is_full.then_some(0),
         })
     }
 

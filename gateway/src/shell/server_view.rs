@@ -11,7 +11,7 @@ impl Data for ServerList {
         let rows: Vec<_> = self.servers.iter().map(row).collect();
         table(
             [
-                "NAME", "RELEASE", "STATE", "LEVEL", "BOARDS", "SESSIONS", "WEIGHT", "SAFE", "NOTE",
+                "NAME", "RELEASE", "STATE", "LEVEL", "BOARDS", "CAPACITY", "SESSIONS", "WEIGHT", "NEW", "SAFE", "NOTE",
             ],
             &rows,
         )
@@ -34,18 +34,24 @@ impl Data for ServerList {
     }
 }
 
-fn row(server: &ServerView) -> [String; 9] {
+fn row(server: &ServerView) -> [String; 11] {
     [
         server.name.to_string(),
         server.release.to_string(),
         spelled(&server.state),
         spelled(&server.level),
         server.boards.to_string(),
+        server.capacity.map_or("-".to_owned(), |boards| boards.to_string()),
         server.sessions.to_string(),
         server.weight.to_string(),
-        if server.safe_to_terminate { "yes" } else { "no" }.to_owned(),
+        yes_or_no(server.new_boards),
+        yes_or_no(server.safe_to_terminate),
         note(server),
     ]
+}
+
+fn yes_or_no(claim: bool) -> String {
+    if claim { "yes" } else { "no" }.to_owned()
 }
 
 /// Says in a few words what is special about a server.
@@ -72,10 +78,8 @@ impl Data for ServerView {
                 "capacity",
                 self.capacity.map_or("no limit".to_owned(), |boards| boards.to_string()),
             ),
-            (
-                "safe to terminate",
-                if self.safe_to_terminate { "yes" } else { "no" }.to_owned(),
-            ),
+            ("new boards", yes_or_no(self.new_boards)),
+            ("safe to terminate", yes_or_no(self.safe_to_terminate)),
             ("named in", spelled(&self.origin)),
         ];
         if !note(self).is_empty() {

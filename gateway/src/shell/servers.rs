@@ -321,13 +321,20 @@ impl WaitArgs {
             Until::Ready => server.state == ServerState::Ready,
         };
         (!is_reached).then(|| {
-            format!(
+            let mut text = format!(
                 "server {} is {}, with {} boards and {} sessions",
                 server.name,
                 spelled(&server.state),
                 server.boards,
                 server.sessions
-            )
+            );
+            if self.until == Until::Safe && server.new_boards {
+                text += &format!(
+                    "; new boards go there: drain it, or close it with handover servers cordon {}",
+                    server.name
+                );
+            }
+            text
         })
     }
 }

@@ -56,6 +56,10 @@ pub struct ServerView {
     /// names it.
     #[serde(default)]
     pub safe_to_terminate: bool,
+    /// Whether new boards go there: it is ready, of the release that they go to, emptied by no drain, and has a weight and
+    /// room.
+    #[serde(default)]
+    pub new_boards: bool,
     /// Its share of new boards, beside that of the others; 100 unless set, 0: none.
     #[serde(default = "default_weight")]
     pub weight: u32,
