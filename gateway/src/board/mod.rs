@@ -18,6 +18,7 @@ mod tests;
 mod told;
 
 use std::collections::{HashMap, VecDeque};
+use std::mem::{Discriminant, discriminant};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -60,6 +61,8 @@ struct Inner {
     is_gone: bool,
     /// What moves have to know of earlier ones.
     memory: BoardMemory,
+    /// Why no server took the board, as it was told last, and when.
+    complaint: Option<(Discriminant<PlaceError>, Instant)>,
     /// Sessions that ended lately, the oldest first.
     ended: VecDeque<Ended>,
 }
@@ -124,6 +127,7 @@ impl Board {
             settled_at: Instant::now(),
             route: None,
             is_gone: false,
+            complaint: None,
             memory,
             ended: VecDeque::new(),
         };
@@ -274,6 +278,25 @@ impl Board {
             .then(|| view_of(&self.id, &inner.placement, inner.sessions.len() as u64))
     }
 
+    /// Reads whether it is worth telling once more that no server took the board: at first, for another cause, and then
+    /// after a while.
+    fn complains_anew(&self, error: &PlaceError, now: Instant) -> bool {
+        let cause = discriminant(error);
+        let mut inner = self.lock();
+        let is_told =
+            |(told, at): &(_, Instant)| *told == cause && now.saturating_duration_since(*at) < COMPLAINT_INTERVAL;
+        let is_new = !inner.complaint.as_ref().is_some_and(is_told);
+        if is_new {
+            inner.complaint = Some((cause, now));
+        }
+        is_new
+    }
+
+    /// Notes that a server has taken the board.
+    fn withdraw_complaint(&self) {
+        self.lock().complaint = None;
+    }
+
     /// Reads whether that server owns the board, or anybody where none is named.
     pub fn is_under(&self, server: Option<&ServerName>) -> bool {
         let inner = self.lock();
@@ -346,6 +369,9 @@ fn view_of(id: &BoardId, placement: &Placement, sessions: u64) -> BoardView {
         sessions,
     }
 }
+
+/// Who looks after a server that stays away has read it the first time.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(600);
 
 /// A contract server remembers the final count of an ended session for as long.
 const ENDED_KEPT: Duration = Duration::from_secs(30);

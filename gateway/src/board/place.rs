@@ -13,6 +13,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use handover_protocol::contract::{ActivateRequest, ContractProblemType};
@@ -230,7 +231,12 @@ async fn run(boards: Arc<Boards>, board: Arc<Board>, route: Arc<Route>, sender: 
     boards.placer().forget(board.id());
     board.unpark();
     match &outcome {
-        Ok(()) => board.cut_stale_sessions(),
+        Ok(()) => {
+            board.withdraw_complaint();
+            board.cut_stale_sessions();
+        }
+        // An orphan is offered anew twice a second.
+        Err(error) if !board.complains_anew(error, Instant::now()) => {}
         Err(error) => span.in_scope(|| warn!(error = &**error as &dyn std::error::Error, "no server took the board")),
     }
     sender.send_replace(Some(outcome));

@@ -375,3 +375,20 @@ async fn pages_of_any_size_make_up_the_whole_list() {
         }
     }
 }
+
+#[tokio::test]
+async fn that_no_server_takes_a_board_is_told_once_for_each_cause_and_then_seldom() {
+    let granted = Placement::UNKNOWN.grant(owner(0), Generation::NONE, "gateway-1".parse().unwrap());
+    let house = house(vec![(id(1), granted.unwrap())]);
+    let board = house.boards.get(&id(1)).unwrap();
+    let no_heir = PlaceError::NoHeir { server: server(0) };
+    let down = PlaceError::OwnerDown { server: server(0) };
+    let now = Instant::now();
+    assert!(board.complains_anew(&no_heir, now));
+    assert!(!board.complains_anew(&no_heir, now + COMPLAINT_INTERVAL / 2));
+    assert!(board.complains_anew(&down, now + COMPLAINT_INTERVAL / 2));
+    assert!(!board.complains_anew(&down, now + COMPLAINT_INTERVAL));
+    assert!(board.complains_anew(&down, now + COMPLAINT_INTERVAL * 2));
+    board.withdraw_complaint();
+    assert!(board.complains_anew(&down, now + COMPLAINT_INTERVAL * 2));
+}
