@@ -135,9 +135,16 @@ impl Reloader {
         reloaded.warnings = warnings.iter().map(told).chain(untrusted).collect();
         self.metrics.config_reloads.of(ReloadResult::Applied).inc();
         self.note_success();
-        info!(reloaded = ?reloaded.reloaded, needs_restart = ?reloaded.needs_restart, "the configuration was read anew");
+        info!(
+            reloaded = reloaded.reloaded.join(","),
+            needs_restart = reloaded.needs_restart.join(","),
+            "the configuration was read anew"
+        );
         if !reloaded.needs_restart.is_empty() {
-            warn!(keys = ?reloaded.needs_restart, "these changes hold only after a restart");
+            warn!(
+                keys = reloaded.needs_restart.join(","),
+                "these changes hold only after a restart"
+            );
         }
         Ok(reloaded)
     }

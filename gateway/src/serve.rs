@@ -320,7 +320,8 @@ async fn wait_for_signal() -> std::io::Result<()> {
 
 /// Says on stdout, in one line of JSON, where the gateway listens: port 0 takes a free one.
 fn announce(traffic: &[SocketAddr], admin: &AdminAddress) {
-    info!(?traffic, %admin, "serving");
+    let listed: Vec<String> = traffic.iter().map(ToString::to_string).collect();
+    info!(traffic = listed.join(","), %admin, "serving");
     let line = serde_json::json!({ "traffic": traffic, "admin": admin.to_string() });
     // Nobody may be reading: then a full pipe holds up this thread only.
     thread::spawn(move || {

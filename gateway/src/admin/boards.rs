@@ -66,7 +66,7 @@ pub(super) async fn carry(
         let detail = format!("server {target} is not ready to take boards");
         return Err(Problem::new(ProblemType::TargetNotReady, detail).at("to").into());
     }
-    info!(target: EVENT, event = "order", order = "move", %board, to = %target, mode = ?request.mode, %caller,
+    info!(target: EVENT, event = "order", order = "move", %board, to = %target, mode = request.mode.word(), %caller,
         "move requested through the admin API");
     let order = MoveOrder {
         board,

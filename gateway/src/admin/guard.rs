@@ -71,8 +71,11 @@ pub(super) async fn admit(State(guard): State<Guard>, request: Request, next: Ne
     if is_look(request.method()) {
         return next.run(request).await;
     }
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let record = Request::from_parts(parts.clone(), axum::body::Body::empty());
+    if let (Grant::Known(holder), Some(caller)) = (&grant, parts.extensions.get_mut::<Caller>()) {
+        caller.known_as(holder.name());
+    }
     let who = match grant {
         Grant::Known(holder) => Who::Holder(holder),
         Grant::Place | Grant::Open => Who::Place,

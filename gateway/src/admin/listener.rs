@@ -31,7 +31,9 @@ use crate::tls::{HandshakeFault, Identity, OperatorsAcceptor};
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
     line: Line,
-    agent: String,
+    agent: Option<String>,
+    /// Whose token or certificate was shown, once it was looked at.
+    holder: Option<Arc<str>>,
 }
 
 /// The connection that it asks over.
@@ -194,8 +196,14 @@ impl Caller {
         let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
         Self {
             line,
-            agent: agent.unwrap_or("unknown").chars().take(AGENT_LENGTH_MAX).collect(),
+            agent: agent.map(|agent| agent.chars().take(AGENT_LENGTH_MAX).collect()),
+            holder: None,
         }
+    }
+
+    /// Notes who it is.
+    pub(super) fn known_as(&mut self, holder: &str) {
+        self.holder = Some(holder.into());
     }
 
     /// Reads whether a process of this machine asks through the socket in the file system.
@@ -230,7 +238,14 @@ impl Caller {
 
 impl fmt::Display for Caller {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} ({})", self.line.peer, self.agent)
+        if let Some(holder) = &self.holder {
+            write!(formatter, "{holder} at ")?;
+        }
+        write!(formatter, "{}", self.line.peer)?;
+        match &self.agent {
+            Some(agent) => write!(formatter, " ({agent})"),
+            None => Ok(()),
+        }
     }
 }
 

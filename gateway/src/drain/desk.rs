@@ -34,7 +34,7 @@ pub struct Drains {
     pub(super) defaults: ArcSwap<DrainDefaults>,
     pub(super) fleet: Arc<dyn Fleet>,
     pub(super) registry: Arc<dyn Registry>,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) tasks: TaskTracker,
     pub(super) shutdown: CancellationToken,
 }
@@ -274,7 +274,7 @@ impl Drains {
             Ok(()) => {
                 self.announce();
                 info!(target: EVENT, event = "drain", drain = job.id.as_str(), undoes = job.undoes.as_ref().map(DrainId::as_str),
-                    from = names(&job.plan.sources), to = names(&job.plan.targets), request = ?job.request, "drain begins");
+                    from = names(&job.plan.sources), to = names(&job.plan.targets), request = written(&job.request), "drain begins");
                 self.drive(Arc::clone(&job));
             }
             Err(_) => {
@@ -314,6 +314,11 @@ async fn accepted(job: &Job) -> Result<(), StartError> {
         Ok(Some(Err(error))) => Err(error.into()),
         Ok(None) | Err(_) => Err(StartError::ShuttingDown),
     }
+}
+
+/// Writes a request as the API does.
+fn written(request: &DrainRequest) -> String {
+    serde_json::to_string(request).expect("the bodies of the admin API are JSON")
 }
 
 fn names(servers: &[ServerName]) -> String {

@@ -19,6 +19,7 @@ use super::desk::Drains;
 use super::job::{Ask, Job, Verb};
 use crate::mover::{AskedBy, MoveOrder, Spacing};
 use crate::registry::RegistryError;
+use crate::telemetry::label::Limit;
 use crate::telemetry::{EVENT, Label};
 
 /// Runs one drain until it ends or the gateway does.
@@ -34,6 +35,8 @@ pub(super) struct Driver {
     /// An undo moves these, each to where it was.
     only: Option<HashMap<BoardId, Option<ServerName>>>,
     told_state: Option<(DrainState, Option<PausedBy>)>,
+    /// Whether it counts as bitten by the targets' capacity already.
+    waits_for_room: bool,
     told_counts: DrainCounts,
     told_reasons: Vec<String>,
     progress_due: tokio::time::Instant,
@@ -66,6 +69,7 @@ impl Driver {
             ready: Vec::new(),
             only: None,
             told_state: None,
+            waits_for_room: false,
             told_counts: DrainCounts::default(),
             told_reasons: Vec::new(),
             progress_due: tokio::time::Instant::now(),
@@ -164,13 +168,18 @@ impl Driver {
     /// Lets the machine take events in, then carries its commands out: what has to be kept first, once.
     async fn step(&mut self, events: Vec<Event>) -> Course {
         let now = self.job.now();
-        let commands: Vec<Command> = {
+        let (commands, waits_for_room) = {
             let mut machine = self.job.machine();
-            events
+            let commands: Vec<Command> = events
                 .into_iter()
                 .flat_map(|event| machine.handle(event, now))
-                .collect()
+                .collect();
+            (commands, machine.waits_for_room())
         };
+        if waits_for_room && !self.waits_for_room {
+            self.desk.metrics.limit_hits.of(Limit::Capacity).inc();
+        }
+        self.waits_for_room = waits_for_room;
         if commands.contains(&Command::Persist) {
             self.persist().await;
         }

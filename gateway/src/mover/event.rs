@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use handover_protocol::SessionId;
-use handover_protocol::admin::{DrainMode, MoveReport};
+use handover_protocol::admin::MoveReport;
 use handover_protocol::machine::moving::MoveResult;
 use tracing::{info, warn};
 
@@ -39,7 +39,7 @@ pub(super) fn tell(
                 caller = asked_by.caller(),
                 route = &*planned.route.name,
                 level = report.level.text(),
-                mode = text_of(crossing_mode(planned.plan.crossing)),
+                mode = crossing_mode(planned.plan.crossing).word(),
                 held_ms = times.held_ms(),
                 took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
                 switched = report.switched,
@@ -61,15 +61,6 @@ pub(super) fn tell(
 fn named(sessions: &[SessionId]) -> Option<String> {
     let names: Vec<&str> = sessions.iter().take(NAMED_MAX).map(SessionId::as_str).collect();
     (!names.is_empty()).then(|| names.join(","))
-}
-
-fn text_of(mode: DrainMode) -> &'static str {
-    match mode {
-        DrainMode::Auto => "auto",
-        DrainMode::Reconnect => "reconnect",
-        DrainMode::Transparent => "transparent",
-        DrainMode::Stay => "stay",
-    }
 }
 
 /// A line names so many; the access log has a line for each.

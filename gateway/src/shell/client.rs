@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -259,6 +259,7 @@ impl Client {
         let headers = request.headers_mut();
         let host = HeaderValue::from_str(self.address.host()).expect("an authority is visible ASCII");
         headers.insert(HOST, host);
+        headers.insert(USER_AGENT, AGENT);
         headers.extend(call.headers);
         if let Some(token) = &self.token {
             headers.insert(AUTHORIZATION, token.clone());
@@ -335,6 +336,9 @@ impl ClientError {
         }
     }
 }
+
+/// What the gateway's log calls the shell.
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("handover/", env!("CARGO_PKG_VERSION")));
 
 /// How long a call may take unless `--timeout` says something else.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(30);

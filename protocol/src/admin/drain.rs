@@ -105,6 +105,18 @@ pub enum DrainMode {
     Stay,
 }
 
+impl DrainMode {
+    /// Returns it as the API writes it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Reconnect => "reconnect",
+            Self::Transparent => "transparent",
+            Self::Stay => "stay",
+        }
+    }
+}
+
 /// `GET /v1/drains/{id}`: how far it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DrainStatus {

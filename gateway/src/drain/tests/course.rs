@@ -119,3 +119,27 @@ async fn a_drain_is_not_done_while_a_board_is_on_its_way_to_a_source() {
         assert_eq!(fleet.count(&["a", "b"]), 0);
     }
 }
+
+#[tokio::test]
+async fn targets_that_are_full_count_once_as_a_capacity_that_bites() {
+    let (folder, fleet) = (tempfile::tempdir().unwrap(), MemoryFleet::new(3));
+    fleet.lock().is_full = true;
+    let life = Life::begin(folder.path(), &fleet, "r1").await;
+    let bitten = |count: u32| {
+        let series = format!("handover_limit_hits_total{{limit=\"capacity\"}} {count}\n");
+        life.metrics.render().contains(&series)
+    };
+    assert!(bitten(0));
+    let id = life.start(R1_TO_R2).await.unwrap().status.id;
+    let waits = |status: &DrainStatus| status.waits_for.iter().any(|wait| wait.reason == "targets_full");
+    life.wait_for(&id, waits).await;
+    life.wait_for(&id, |_| bitten(1)).await;
+    // Every answer is a turn of the machine.
+    for verb in [Verb::Pause, Verb::Pause] {
+        life.drains.ask(&id, verb).await.unwrap();
+    }
+    assert!(bitten(1));
+    life.drains.ask(&id, Verb::Resume).await.unwrap();
+    fleet.lock().is_full = false;
+    life.end(&id).await;
+}

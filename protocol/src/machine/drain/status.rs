@@ -141,6 +141,14 @@ impl Drain {
         }
     }
 
+    /// Reads whether boards are left and every target that is ready has all that it may have.
+    pub fn waits_for_room(&self) -> bool {
+        self.phase == Phase::Moving
+            && self.counts().left > 0
+            && self.targets.is_any_ready()
+            && !self.targets.has_any_place()
+    }
+
     /// Lists what keeps the drain from going on, the weightiest first.
     fn waits_for(&self) -> Vec<Hindrance> {
         let left = self.counts().left;
@@ -159,7 +167,7 @@ impl Drain {
                 let detail = "none of the targets is ready to take boards; handover servers says why";
                 waits.push(hindrance("no_target", detail, left));
             }
-            Phase::Moving if left > 0 && !self.targets.has_any_place() => {
+            Phase::Moving if self.waits_for_room() => {
                 waits.push(hindrance("targets_full", advice("targets_full"), left));
             }
             Phase::Starting
