@@ -188,7 +188,7 @@ const DOCUMENT_HEAD: &str = "\
 # Metrics
 
 Everything that `GET /metrics` shows, written from the code. Every series is there from the start, at zero; those of a
-server come and go with it. Label values are closed lists and names of servers, releases and files; never boards or
+server come and go with it, and those of its TLS and of certificates are there where TLS is configured. Label values are closed lists and names of servers, releases and files; never boards or
 sessions. Times are in seconds. What to do when one of them is wrong says
 [operating.md](operating.md#when-an-alert-fires).
 
