@@ -12,6 +12,8 @@ mod address;
 mod conversation;
 mod report;
 mod station;
+#[cfg(test)]
+mod tests;
 mod trial;
 mod visit;
 

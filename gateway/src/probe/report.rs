@@ -68,6 +68,8 @@ pub(super) struct ProbeReport {
     pub said_replay: Option<usize>,
     /// One of them does not speak the contract.
     pub is_opaque: bool,
+    /// The first server says things of its own accord, so that its greeting is not known.
+    pub speaks_unasked: bool,
     /// How a session gets across; absent where that is not known.
     pub crossing: Option<Crossing>,
 }
@@ -82,6 +84,7 @@ impl ProbeReport {
             says_transparent: None,
             said_replay: None,
             is_opaque: true,
+            speaks_unasked: false,
             crossing: None,
         }
     }
@@ -136,6 +139,11 @@ impl ProbeReport {
             (false, ..) => verdict(Mode::Transparent, false, "not both servers open sessions"),
             (true, Some(false), ..) => verdict(Mode::Transparent, false, "the server says Handover-Mode: reconnect"),
             (true, _, false, _) => verdict(Mode::Transparent, false, "the 101s do not agree"),
+            (true, _, true, None) if self.speaks_unasked => verdict(
+                Mode::Transparent,
+                false,
+                "the server speaks unasked, so its greeting is not known; see the findings",
+            ),
             (true, _, true, None) => verdict(
                 Mode::Transparent,
                 false,

@@ -36,9 +36,16 @@ impl Trial<'_> {
         let (Some(told), Some(heard)) = (told, heard) else {
             return report;
         };
-        report.sessions_open = true;
         report.agree = told;
         describe(first, &heard, &mut report);
+        if let Some(ending) = heard.cut.as_ref().filter(|_| heard.answers.is_empty()) {
+            report.fault(format!(
+                "{}: ends a session at once, with {ending}; does it want a --header, a --subprotocol or another --url?",
+                first.url()
+            ));
+            return report;
+        }
+        report.sessions_open = true;
         self.find_replay(second, &heard, &mut report).await;
         report.is_opaque = !(first.has_contract() && second.has_contract());
         report
@@ -131,8 +138,25 @@ impl Trial<'_> {
             report.note("no --send was given: what has to be said again to another server is not known".to_owned());
             return;
         };
+        if !heard.unasked.is_empty() {
+            report.speaks_unasked = true;
+            report.note(format!(
+                "the first server speaks unasked ({}), so its greeting cannot be told from that, nor its answers; where you \
+                 know how many messages it says at once to everybody who comes, write `greeting = {{ messages = N }}` \
+                 yourself, with mode = \"transparent\", and move a test board before you rely on it",
+                listed(&heard.unasked)
+            ));
+            return;
+        }
+        if let Some(ending) = &heard.cut {
+            report.fault(format!(
+                "the first server ends the session after message {}, with {ending}; give messages that it accepts",
+                heard.answers.len()
+            ));
+            return;
+        }
         let expected = heard.last();
-        if expected.is_empty() || heard.was_cut {
+        if expected.is_empty() {
             report.fault(
                 "the first server does not answer the last message; give one that is always answered".to_owned(),
             );
@@ -154,7 +178,7 @@ impl Trial<'_> {
             let Some(visit) = self.visit(second, Arrival::Carried, said, report).await else {
                 return;
             };
-            let is_served = !visit.was_cut && visit.last() == expected;
+            let is_served = visit.cut.is_none() && visit.last() == expected;
             report.fine(format!(
                 "{}: after {} the last message is {}",
                 second.url(),
@@ -163,10 +187,10 @@ impl Trial<'_> {
                     1 => "the first opener".to_owned(),
                     _ => format!("the first {count} openers"),
                 },
-                match (is_served, visit.was_cut) {
+                match (is_served, &visit.cut) {
                     (true, _) => "answered as at the first".to_owned(),
-                    (false, true) => "answered by the end of the connection".to_owned(),
-                    (false, false) => format!("answered with {}", listed(&visit.last())),
+                    (false, Some(ending)) => format!("answered by {ending}"),
+                    (false, None) => format!("answered with {}", listed(&visit.last())),
                 }
             ));
             if is_served {
@@ -202,8 +226,30 @@ fn listed<T: std::fmt::Display>(forms: &[T]) -> String {
     if forms.is_empty() {
         return "nothing".to_owned();
     }
-    forms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    let mut kinds: Vec<(String, usize)> = Vec::new();
+    for form in forms {
+        let form = form.to_string();
+        match kinds.iter_mut().find(|(known, _)| *known == form) {
+            Some((_, count)) => *count += 1,
+            None => kinds.push((form, 1)),
+        }
+    }
+    let mut words: Vec<String> = kinds
+        .iter()
+        .take(KINDS_SHOWN_MAX)
+        .map(|(form, count)| match count {
+            1 => form.clone(),
+            _ => format!("{count} x {form}"),
+        })
+        .collect();
+    if kinds.len() > KINDS_SHOWN_MAX {
+        words.push(format!("and {} kinds more", kinds.len() - KINDS_SHOWN_MAX));
+    }
+    words.join(", ")
 }
+
+/// More kinds of messages tell nobody more.
+const KINDS_SHOWN_MAX: usize = 8;
 
 fn mode_word(mode: Option<TermsMode>) -> &'static str {
     match mode {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use handover_protocol::contract::ContractProblemType;
 use handover_protocol::{BoardId, ServerName, SessionId};
 use http::Request;
 use http::header::{
@@ -12,7 +13,7 @@ use http::header::{
 };
 use tokio::time::Instant;
 
-use super::conversation::{Conversation, Form};
+use super::conversation::{Conversation, Ending, Form};
 use super::report::ProbeReport;
 use super::station::{GENERATION, Station};
 use super::trial::Trial;
@@ -33,8 +34,10 @@ pub(super) struct Visit {
     pub greeting: Vec<Form>,
     /// What each message was answered with.
     pub answers: Vec<Vec<Form>>,
-    /// Whether the server ended it.
-    pub was_cut: bool,
+    /// How the server ended it, where it did.
+    pub cut: Option<Ending>,
+    /// What the server said without being spoken to, or without end.
+    pub unasked: Vec<Form>,
 }
 
 impl Visit {
@@ -73,14 +76,19 @@ impl Trial<'_> {
         let mut visit = Visit {
             greeting: conversation.hear().await,
             answers: Vec::new(),
-            was_cut: false,
+            cut: None,
+            unasked: Vec::new(),
         };
         for text in script {
-            if !conversation.is_over() {
+            if conversation.ended().is_none() {
                 visit.answers.push(conversation.say(text).await);
             }
         }
-        visit.was_cut = conversation.is_over();
+        visit.cut = conversation.ended().cloned();
+        if arrival == Arrival::Fresh {
+            conversation.overhear().await;
+        }
+        visit.unasked = conversation.unasked().to_vec();
         conversation.leave().await;
         close(station, &board, report).await;
         Some(visit)
@@ -172,6 +180,10 @@ impl Trial<'_> {
 
 async fn close(station: &Station, board: &BoardId, report: &mut ProbeReport) {
     if let Err(error) = station.close(board).await {
+        // It has let go of the board by itself, once nobody was on it.
+        if error.refusal() == Some(ContractProblemType::UnknownBoard) {
+            return;
+        }
         let url = station.url();
         report.note(format!(
             "{url}: does not drop the test board {board}: {}",
