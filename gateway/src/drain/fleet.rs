@@ -104,7 +104,7 @@ pub trait Fleet: Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 pub enum NamingError {
     /// The request is at fault.
-    #[error("{}", .0.problem)]
+    #[error("{} {}", .0.field, .0.problem)]
     Fault(#[from] NamedFault),
     /// It stands in the configuration file, which is the place to change it.
     #[error("server {0} stands in the configuration file; change it there")]

@@ -24,7 +24,9 @@ impl Data for DrainStatus {
         );
         line(
             "boards",
-            format!(
+            match (self.state, counts.total) {
+                (DrainState::Running, 0) => "none counted yet".to_owned(),
+                _ => format!(
                 "{} moved, {} left{}, {} closed of {}; {} moves failed",
                 counts.moved,
                 counts.left,
@@ -33,6 +35,7 @@ impl Data for DrainStatus {
                 counts.total,
                 counts.failed
             ),
+            },
         );
         if counts.taken_over > 0 {
             let how = "of those moved came to another server without this drain: theirs died, or somebody moved them";

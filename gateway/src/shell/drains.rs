@@ -1,5 +1,6 @@
 //! `handover drain`: move every board off some servers, and everything that can be said to that job.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
@@ -15,7 +16,7 @@ use super::common::{Common, Shell};
 use super::outcome::{EXIT_CODES, Outcome, ShellError};
 use super::print::{Output, say};
 use super::watch::{Allowance, Goal, Watch};
-use super::words::{Label, MODES, ON_DEADLINE, ON_TARGET_DOWN, labels, word};
+use super::words::{Label, MODES, ON_DEADLINE, ON_TARGET_DOWN, labels, spelled, word};
 
 /// Drains.
 #[derive(Debug, Args)]
@@ -47,7 +48,7 @@ enum DrainCommand {
     Plan(RequestArgs),
     /// Watch a drain to its end
     Watch(WatchArgs),
-    /// List every drain that the gateway remembers
+    /// List every drain that the gateway remembers, the newest first
     List,
     /// Show one drain
     Show(Named),
@@ -168,7 +169,8 @@ impl DrainArgs {
             DrainCommand::Plan(args) => plan(shell, &args.request()).await,
             DrainCommand::Watch(args) => args.watch(shell).await,
             DrainCommand::List => {
-                let list: DrainList = shell.ask(Call::get("/v1/drains")).await?;
+                let mut list: DrainList = shell.ask(Call::get("/v1/drains")).await?;
+                list.drains.sort_by_key(|drain| Reverse(drain.started_at_ms));
                 shell.print(&list);
                 Ok(Outcome::Done)
             }
@@ -230,12 +232,25 @@ impl StartArgs {
             id: Some(self.request.id.clone().unwrap_or_else(fresh_id)),
             ..self.request.request()
         };
+        // What the gateway says of a start is the same for a drain that there is already.
+        let before = match &self.request.id {
+            Some(id) => status(shell, id).await.ok(),
+            None => None,
+        };
         let status = accepted(shell, &request).await?;
+        say(&match before {
+            None => format!("drain {} is accepted", status.id),
+            Some(before) if before.done => format!(
+                "drain {} has ended already as {}; nothing was started",
+                status.id,
+                spelled(&status.state)
+            ),
+            Some(_) => format!("drain {} was started already; nothing was started anew", status.id),
+        });
         if self.detach {
             shell.print(&status);
             return Ok(Outcome::Done);
         }
-        say(&format!("drain {} is accepted", status.id));
         let watch = Watch {
             shell,
             drain: status.id,

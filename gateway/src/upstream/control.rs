@@ -27,7 +27,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::connection::ConnectError;
-use super::control_error::{ControlError, Nonsense};
+use super::control_error::{ControlError, Nonsense, NotConnected};
 use super::destination::Destination;
 use super::door::Door;
 use crate::config::ControlToken;
@@ -259,7 +259,7 @@ impl ControlClient {
             let connect = error.source().and_then(|error| error.downcast_ref::<ConnectError>());
             return match connect.and_then(ConnectError::tls) {
                 Some(fault) => ControlError::Tls(fault.clone()),
-                None => ControlError::Unreachable(error),
+                None => ControlError::Unreachable(NotConnected::new(error)),
             };
         }
         match self.destination.refusal(&error) {

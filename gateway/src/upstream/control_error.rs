@@ -1,7 +1,7 @@
 //! What a failed control call lets the gateway conclude.
 
 use std::error::Error;
-use std::io;
+use std::{fmt, io};
 
 use handover_protocol::contract::ContractProblem;
 use http::StatusCode;
@@ -28,7 +28,7 @@ pub enum ControlError {
     Unanswered(#[source] Box<dyn Error + Send + Sync>),
     /// There was no connection; certainly it was not carried out.
     #[error("the server cannot be reached at its control_url")]
-    Unreachable(#[source] hyper_util::client::legacy::Error),
+    Unreachable(#[source] NotConnected),
     /// One side does not believe the other, or TLS came to nothing; certainly it was not carried out.
     #[error("no TLS with the server at its control_url: {0}")]
     Tls(ServerTlsFault),
@@ -36,6 +36,10 @@ pub enum ControlError {
     #[error("the server's answer is none of the contract's")]
     Nonsense(#[from] Nonsense),
 }
+
+/// Why there was no connection: what the system said. That there was none, and for which call, whoever shows it says.
+#[derive(Debug)]
+pub struct NotConnected(hyper_util::client::legacy::Error);
 
 /// In what way an answer is none of the contract's.
 #[derive(Debug, thiserror::Error)]
@@ -74,14 +78,7 @@ impl ControlError {
 
     fn connect_error(&self) -> Option<&io::Error> {
         let Self::Unreachable(error) = self else { return None };
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            if let Some(io) = error.downcast_ref::<io::Error>() {
-                return Some(io);
-            }
-            cause = error.source();
-        }
-        None
+        error.causes().find_map(|cause| cause.downcast_ref::<io::Error>())
     }
 
     /// Reads whether somebody is there who only is not believed, or does not believe us.
@@ -114,6 +111,29 @@ impl Nonsense {
         }
     }
 }
+
+impl NotConnected {
+    /// Takes what the client of the contract makes of it.
+    pub(super) fn new(error: hyper_util::client::legacy::Error) -> Self {
+        Self(error)
+    }
+
+    fn causes(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
+        std::iter::successors(self.0.source(), |error| (*error).source())
+    }
+}
+
+impl fmt::Display for NotConnected {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Each cause says once more what the one behind it says.
+        match self.causes().last() {
+            Some(cause) => write!(formatter, "{cause}"),
+            None => write!(formatter, "{}", self.0),
+        }
+    }
+}
+
+impl Error for NotConnected {}
 
 fn describe(problem: &ContractProblem) -> String {
     match &problem.detail {
