@@ -17,7 +17,7 @@ use super::conversation::{Conversation, Ending, Form};
 use super::report::ProbeReport;
 use super::station::{GENERATION, Station};
 use super::trial::Trial;
-use crate::upstream::{Agreement, Asking, DialDeadlines, DialIds, Dialled, Handshake, Terms, dial};
+use crate::upstream::{Agreement, Asking, ControlError, DialDeadlines, DialIds, Dialled, Handshake, Terms, dial};
 
 /// How a visit comes to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,7 +181,7 @@ impl Trial<'_> {
 async fn close(station: &Station, board: &BoardId, report: &mut ProbeReport) {
     if let Err(error) = station.close(board).await {
         // It has let go of the board by itself, once nobody was on it.
-        if error.refusal() == Some(ContractProblemType::UnknownBoard) {
+        if matches!(&error, ControlError::Refused(problem) if problem.kind == ContractProblemType::UnknownBoard) {
             return;
         }
         let url = station.url();
