@@ -27,14 +27,14 @@ impl Data for DrainStatus {
             match (self.state, counts.total) {
                 (DrainState::Running, 0) => "none counted yet".to_owned(),
                 _ => format!(
-                "{} moved, {} left{}, {} closed of {}; {} moves failed",
-                counts.moved,
-                counts.left,
-                underway(counts),
-                counts.closed,
-                counts.total,
-                counts.failed
-            ),
+                    "{} moved, {} left{}, {} closed of {}; {} moves failed",
+                    counts.moved,
+                    counts.left,
+                    underway(counts),
+                    counts.closed,
+                    counts.total,
+                    counts.failed
+                ),
             },
         );
         if counts.taken_over > 0 {
