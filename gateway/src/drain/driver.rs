@@ -123,6 +123,7 @@ impl Driver {
 
     async fn start(&mut self, asked: &mut mpsc::Receiver<Ask>) -> Course {
         self.remember_interrupted();
+        self.note_level();
         let mut events = vec![self.targets()];
         let mut answers = Vec::new();
         // What was asked while the sources were listed comes before the first move.

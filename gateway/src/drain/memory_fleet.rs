@@ -160,6 +160,8 @@ impl MemoryFleet {
             hold_at_ms: Some(1.5),
             switched_at_ms: Some(2.5),
             sessions,
+            ended_at_ms: 3,
+            drain: None,
         });
         MoveReport {
             board: order.board,

@@ -290,8 +290,13 @@ impl Drive {
         }
         let took = self.begun_at.elapsed();
         event::tell(&self.planned, &self.asked_by, (result, &report), self.times, took);
-        self.mover
-            .remember(report::record(&self.planned, result, &tally, self.times));
+        self.mover.remember(report::record(
+            &self.planned,
+            &self.asked_by,
+            result,
+            &tally,
+            self.times,
+        ));
         report
     }
 }

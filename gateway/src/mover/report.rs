@@ -6,6 +6,7 @@ use handover_protocol::admin::{DrainMode, Level, MoveRecord, MoveReport};
 use handover_protocol::machine::moving::{Crossing, MoveResult, Reason};
 use handover_protocol::{BoardId, Generation, Placement};
 
+use super::AskedBy;
 use super::barrier::Tally;
 use super::hindrance::Hindrance;
 use super::plan::Planned;
@@ -118,7 +119,13 @@ pub(super) fn crossing_mode(crossing: Crossing) -> DrainMode {
     }
 }
 
-pub(super) fn record(planned: &Planned, result: MoveResult, tally: &Tally, times: Times) -> MoveRecord {
+pub(super) fn record(
+    planned: &Planned,
+    asked_by: &AskedBy,
+    result: MoveResult,
+    tally: &Tally,
+    times: Times,
+) -> MoveRecord {
     MoveRecord {
         board: planned.board.id().clone(),
         from: planned.source.name().clone(),
@@ -129,5 +136,8 @@ pub(super) fn record(planned: &Planned, result: MoveResult, tally: &Tally, times
         hold_at_ms: times.hold_at_ms,
         switched_at_ms: times.switched_at_ms,
         sessions: tally.found,
+        // Whole milliseconds are enough here.
+        ended_at_ms: wall_clock_ms() as u64,
+        drain: asked_by.drain().map(str::to_owned),
     }
 }

@@ -46,7 +46,7 @@ pub(super) async fn run(mover: &Mover, planned: Planned, asked_by: &AskedBy) -> 
         hold_at_ms: None,
         switched_at_ms: (result == MoveResult::Moved).then(report::wall_clock_ms),
     };
-    mover.remember(report::record(&planned, result, &tally, times));
+    mover.remember(report::record(&planned, asked_by, result, &tally, times));
     let report = report::report(&planned, result, &tally);
     event::tell(&planned, asked_by, (result, &report), times, begun_at.elapsed());
     report

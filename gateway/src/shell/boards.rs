@@ -351,6 +351,7 @@ impl Data for MoveList {
     fn text(&self) -> String {
         let row = |record: &handover_protocol::admin::MoveRecord| {
             [
+                super::drain_view::clock(record.ended_at_ms),
                 shown(record.board.as_str()),
                 record.from.to_string(),
                 record.to.to_string(),
@@ -359,11 +360,14 @@ impl Data for MoveList {
                 spelled(&record.mode),
                 record.sessions.to_string(),
                 blackout(record).map_or("-".to_owned(), |held| format!("{held:.0}")),
+                record.drain.clone().unwrap_or("-".to_owned()),
             ]
         };
         let rows: Vec<_> = self.moves.iter().map(row).collect();
         table(
-            ["BOARD", "FROM", "TO", "RESULT", "LEVEL", "MODE", "SESSIONS", "HELD MS"],
+            [
+                "ENDED", "BOARD", "FROM", "TO", "RESULT", "LEVEL", "MODE", "SESSIONS", "HELD MS", "DRAIN",
+            ],
             &rows,
         )
     }

@@ -95,4 +95,10 @@ pub struct MoveRecord {
     pub switched_at_ms: Option<f64>,
     /// How many sessions it had.
     pub sessions: u64,
+    /// When it ended, in milliseconds since 1970.
+    #[serde(default)]
+    pub ended_at_ms: u64,
+    /// The drain that wanted it; absent where somebody moved one board.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<String>,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use handover_protocol::admin::BoardView;
+use handover_protocol::admin::{BoardView, Level};
 use handover_protocol::machine::drain::{Event, OpenBoard, TargetLoad};
 use handover_protocol::{BoardId, ServerName};
 use tokio::time::interval;
@@ -28,6 +28,19 @@ impl Driver {
                 moved.add(board.board, None);
             }
         }
+    }
+
+    /// Tells the machine at which level its sources are; where they differ, the lesser one.
+    pub(super) fn note_level(&self) {
+        let servers = self.desk.fleet.servers();
+        let mut sources = servers
+            .iter()
+            .filter(|server| self.job.plan.sources.contains(&server.name));
+        let level = match sources.all(|source| source.level == Level::Contract) {
+            true => Level::Contract,
+            false => Level::Opaque,
+        };
+        self.job.machine().note_level(level);
     }
 
     pub(super) fn relist(&self) {

@@ -24,6 +24,8 @@ async fn a_restarted_gateway_goes_on_and_its_counts_are_whole() {
         (status.boards.total, status.boards.moved, status.boards.closed),
         (60, 60, 0)
     );
+    let levels: u64 = status.levels.iter().map(|level| level.count).sum();
+    assert_eq!(levels, 60, "{status:?}");
     life.finish().await;
     let life = Life::begin(folder.path(), &fleet, "r1").await;
     assert_eq!(life.drains.status(&id).unwrap().boards, status.boards);

@@ -42,7 +42,7 @@ use self::pacer::Pacer;
 use self::tally::Tally;
 use self::targets::Targets;
 use self::worklist::{Fit, Worklist};
-use crate::admin::{DrainMode, DrainState, MoveReport, PausedBy};
+use crate::admin::{DrainMode, DrainState, Level, MoveReport, PausedBy};
 use crate::id::{BoardId, ServerName};
 
 use self::status::LastWords;
@@ -80,6 +80,8 @@ pub struct Drain {
     last_words: LastWords,
     /// What an earlier run of this drain left to be settled by the first list.
     interrupted: Option<DrainSnapshot>,
+    /// At which level its sources are, for moves whose end nobody saw.
+    interrupted_level: Level,
     /// Something changed that a restart must know.
     is_dirty: bool,
 }
@@ -125,6 +127,7 @@ impl Drain {
             lost_targets: Vec::new(),
             last_words: LastWords::default(),
             interrupted: None,
+            interrupted_level: Level::Opaque,
             is_dirty: false,
         }
     }
@@ -288,8 +291,10 @@ impl Drain {
         self.take_list(boards);
         self.is_dirty = true;
         if let Some(interrupted) = self.interrupted.take() {
-            self.worklist
+            let moved = self
+                .worklist
                 .reconcile(interrupted.counts.total, &interrupted.under_way);
+            self.tally.count_unseen(moved, self.interrupted_level);
             if let Some(end) = interrupted.end(self.worklist.counts().left) {
                 return self.finish(end, commands);
             }

@@ -8,7 +8,7 @@ use super::status::LastWords;
 use super::tally::Tally;
 use super::worklist::{Counts, Worklist};
 use super::{Drain, Phase, Terms};
-use crate::admin::{DrainCounts, DrainState, OnDeadline, PausedBy};
+use crate::admin::{DrainCounts, DrainState, Level, OnDeadline, PausedBy};
 use crate::id::BoardId;
 
 /// What a restart must know of a drain.
@@ -76,6 +76,11 @@ impl Drain {
                 ..drain
             },
         }
+    }
+
+    /// Takes in at which level the sources are. The moves that were under way as the process before ended count under it.
+    pub fn note_level(&mut self, level: Level) {
+        self.interrupted_level = level;
     }
 
     /// Returns the boards whose moves are under way, or were as the process before ended.

@@ -47,6 +47,14 @@ impl Tally {
         self.fallen_back_sessions += report.fallen_back;
     }
 
+    /// Counts boards whose moves have ended while nobody looked.
+    pub(super) fn count_unseen(&mut self, moved: u64, level: Level) {
+        match level {
+            Level::Opaque => self.opaque += moved,
+            Level::Contract => self.contract += moved,
+        }
+    }
+
     /// Returns boards moved per second over the last ten seconds, or since `begun_at` where that is later.
     pub(super) fn rate(&self, begun_at: Duration, now: Duration) -> f64 {
         let window = now.saturating_sub(begun_at).clamp(RATE_WINDOW_MIN, RATE_WINDOW);

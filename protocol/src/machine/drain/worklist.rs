@@ -156,12 +156,14 @@ impl Worklist {
     }
 
     /// Counts boards whose fate an interrupted drain did not see: those under way that are no longer on a source were
-    /// moved, what else is missing from `total` was closed.
-    pub(super) fn reconcile(&mut self, total: u64, were_under_way: &[BoardId]) {
+    /// moved, what else is missing from `total` was closed. Returns how many were moved.
+    pub(super) fn reconcile(&mut self, total: u64, were_under_way: &[BoardId]) -> u64 {
         let gone = were_under_way.iter().filter(|board| !self.boards.contains_key(*board));
-        self.counts.moved += gone.count() as u64;
+        let moved = gone.count() as u64;
+        self.counts.moved += moved;
         let known = self.counts.moved + self.counts.taken_over + self.counts.closed + self.counts.left;
         self.counts.closed += total.saturating_sub(known);
+        moved
     }
 
     /// Lets boards be tried again whose wait is over.
