@@ -40,7 +40,9 @@ async fn a_paused_drain_moves_nobody_until_it_is_resumed() {
         .await;
     draw(&mut users).await;
     // What would have moved three boards.
-    let (_, plan) = fleet.post("/v1/plans", Some(&r1_to_r2(5.0))).await;
+    let mut other = r1_to_r2(5.0);
+    other["id"] = json!("other");
+    let (_, plan) = fleet.post("/v1/plans", Some(&other)).await;
     assert_eq!(plan["acceptable"], false, "a paused drain keeps its servers: {plan}");
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!(fleet.status().await.boards, before.boards);

@@ -23,7 +23,7 @@ async fn a_drain_is_started_watched_and_ends() {
     let list: Value = gateway.get("/v1/drains").await.json(200);
     assert_eq!(
         list["drains"][0]["boards"],
-        json!({"total": 12, "moved": 12, "failed": 0, "left": 0, "closed": 0, "moving": 0, "put_off": 0})
+        json!({"total": 12, "moved": 12, "failed": 0, "left": 0, "closed": 0, "moving": 0, "taken_over": 0, "put_off": 0})
     );
     let moves: MoveList = gateway.get("/v1/moves").await.json(200);
     assert_eq!(moves.moves.len(), 12);
