@@ -34,14 +34,18 @@ impl Median {
 /// whole population is outside with a chance of 5 % at most (the sign test).
 fn values_outside(count: usize) -> usize {
     let mut outside = 0;
-    let mut chance = 0.5_f64.powi(i32::try_from(count).unwrap_or(i32::MAX));
-    let mut term = chance;
-    while 2.0 * chance <= 0.05 {
-        outside += 1;
-        term *= (count + 1 - outside) as f64 / outside as f64;
+    // The chance that just so many lie below the population's median, and that so many or fewer do.
+    let mut term = 0.5_f64.powi(i32::try_from(count).unwrap_or(i32::MAX));
+    let mut chance = term;
+    loop {
+        let more = outside + 1;
+        term *= (count - outside) as f64 / more as f64;
         chance += term;
+        if 2.0 * chance > 0.05 {
+            return outside;
+        }
+        outside = more;
     }
-    outside
 }
 
 #[cfg(test)]
